@@ -1,0 +1,46 @@
+/* Key agreement and payload sealing of the client protocol (wkproto.md 3), base64, digests.
+ * Pure functions; the scratch object is used by one thread at a time (one per shard). */
+#ifndef WK_CRYPTO_CRYPTO_H
+#define WK_CRYPTO_CRYPTO_H
+#include "base/buf.h"
+#include "base/error.h"
+
+#define WK_BASE64_LEN(n) (((n) + 2) / 3 * 4)
+
+/* Standard alphabet with padding. `out` has WK_BASE64_LEN(n) bytes. */
+void wk_base64_encode(char *out, const void *in, size_t n);
+/* Strict: padding required, no white space.  Bytes written to out (at most n/4*3) or WKIM_EPROTO. */
+wkim_ssize wk_base64_decode(void *out, const void *in, size_t n);
+void wk_md5(uint8_t out[16], wkim_slice in);
+void wk_md5_hex(char out[32], wkim_slice in); /* lower case, no NUL */
+bool wk_equal_ct(wkim_slice a, wkim_slice b);  /* constant time in the content */
+
+struct wk_keypair {
+    uint8_t priv[32], pub[32];
+};
+int wk_keypair_new(struct wk_keypair *out); /* kernel randomness; WKIM_OK or WKIM_ECRYPTO */
+int wk_keypair_from_private(struct wk_keypair *out, const uint8_t priv[32]);
+void wk_salt_new(char out[16]);             /* 16 characters of [0-9a-zA-Z], kernel randomness */
+
+/* Keys of one connection. */
+struct wk_cipher {
+    uint8_t key[16], iv[16];
+};
+/* client_key is the base64 text of the peer's public key: WKIM_EINVAL when blank; WKIM_ECRYPTO when
+ * not base64, under 32 bytes (longer: first 32 are used) or all-zero shared secret. */
+int wk_cipher_derive(struct wk_cipher *out, const struct wk_keypair *own, wkim_slice peer_key,
+                     const char salt[16]);
+
+/* Reusable OpenSSL contexts and buffers. */
+struct wk_crypto;
+int wk_crypto_new(struct wk_crypto **out);
+void wk_crypto_free(struct wk_crypto *c);
+
+/* E(x) = base64(AES-128-CBC-PKCS7(x)); appended to out. WKIM_OK, ENOMEM, ECRYPTO. */
+int wk_seal(struct wk_crypto *c, const struct wk_cipher *k, wkim_slice plain, struct wk_buf *out);
+/* Inverse; WKIM_ECRYPTO for anything that is not a proper sealing (empty, bad base64, bad padding). */
+int wk_open(struct wk_crypto *c, const struct wk_cipher *k, wkim_slice sealed, struct wk_buf *out);
+/* msgKey = MD5hex(E(parts joined)). */
+int wk_msg_key(struct wk_crypto *c, const struct wk_cipher *k, const wkim_slice *parts, size_t n,
+               char out[32]);
+#endif

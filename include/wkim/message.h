@@ -1,0 +1,66 @@
+/* Sending and reading messages.  Call rules: node.h. */
+#ifndef WKIM_MESSAGE_H
+#define WKIM_MESSAGE_H
+
+#include <wkim/node.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct wkim_send {
+    size_t size;              /* sizeof, set by the caller */
+    wkim_slice from_uid;      /* empty: the system account */
+    wkim_slice channel_id;    /* as clients name it: person channels by the peer's uid */
+    wkim_slice client_msg_no; /* empty: one is made */
+    wkim_slice topic;
+    wkim_slice payload;       /* any bytes */
+    const wkim_slice *subscribers; /* instead of a channel, with WKIM_FLAG_SYNC_ONCE */
+    size_t n_subscribers;
+    uint32_t expire_s;        /* 0: never */
+    uint8_t channel_type;
+    uint8_t flags;            /* WKIM_FLAG_NO_PERSIST | RED_DOT | SYNC_ONCE */
+    uint8_t setting;
+    uint8_t reserved;
+} wkim_send;
+/* Stored and synced before it answers.  Numbers: MESSAGE_ID, MESSAGE_SEQ; reason; string 0:
+ * client_msg_no.  A refusal is code WKIM_EDENIED with its reason.  messaging.md 3. */
+WKIM_API int wkim_message_send(wkim_node *n, const wkim_send *s, wkim_queue *q, void *user);
+
+typedef struct wkim_message_range {
+    size_t size;
+    wkim_slice login_uid;     /* person channels: the other side of channel_id */
+    wkim_slice channel_id;
+    uint64_t start_seq, end_seq;
+    int32_t limit;            /* <= 0: 0 messages (reference) */
+    int32_t pull_up;          /* 0 down, 1 up: http-api.md 7 */
+    uint8_t channel_type;
+    uint8_t reserved[7];
+} wkim_message_range;
+/* Messages ascending by message_seq; number MORE. */
+WKIM_API int wkim_message_sync(wkim_node *n, const wkim_message_range *r, wkim_queue *q, void *user);
+
+/* By number, id or client_msg_no within one channel, in request order (seqs, ids, nos); missing ones
+ * are left out. `oldest`: of a repeated client_msg_no give the oldest instead of the newest. */
+typedef struct wkim_message_find {
+    size_t size;
+    wkim_slice login_uid, channel_id;
+    const uint64_t *seqs;
+    size_t n_seqs;
+    const int64_t *ids;
+    size_t n_ids;
+    const wkim_slice *client_msg_nos;
+    size_t n_client_msg_nos;
+    uint8_t channel_type;
+    uint8_t oldest;
+    uint8_t reserved[6];
+} wkim_message_find;
+WKIM_API int wkim_message_get(wkim_node *n, const wkim_message_find *f, wkim_queue *q, void *user);
+/* Number MESSAGE_SEQ (0: none); with `with_message` also the newest message. */
+WKIM_API int wkim_message_last(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                               uint8_t channel_type, int with_message, wkim_queue *q, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

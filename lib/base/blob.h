@@ -10,7 +10,7 @@ struct wk_blob {
     uint32_t n;
     uint8_t p[];
 };
-struct wk_blob *wk_blob_new(size_t n);                    /* refs = 1, bytes undefined; NULL on oom */
+struct wk_blob *wk_blob_new(size_t n);                  /* refs = 1, bytes undefined; NULL on oom */
 struct wk_blob *wk_blob_copy(const void *p, size_t n);
 struct wk_blob *wk_blob_ref(struct wk_blob *b);
 void wk_blob_unref(struct wk_blob *b);                    /* NULL allowed */

@@ -18,7 +18,10 @@ static inline void wk_list_add_before(struct wk_list *at, struct wk_list *n)
     at->prev->next = n;
     at->prev = n;
 }
-static inline void wk_list_push(struct wk_list *head, struct wk_list *n) { wk_list_add_before(head, n); }
+static inline void wk_list_push(struct wk_list *head, struct wk_list *n)
+{
+    wk_list_add_before(head, n);
+}
 /* Leaves n pointing at itself, so removing twice is harmless. */
 static inline void wk_list_remove(struct wk_list *n)
 {

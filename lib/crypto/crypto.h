@@ -6,10 +6,12 @@
 #include "base/error.h"
 
 #define WK_BASE64_LEN(n) (((n) + 2) / 3 * 4)
+#define WK_SEALED_LEN(n) WK_BASE64_LEN(((n) / 16 + 1) * 16) /* bytes of E(x), n = bytes of x */
 
 /* Standard alphabet with padding. `out` has WK_BASE64_LEN(n) bytes. */
 void wk_base64_encode(char *out, const void *in, size_t n);
-/* Strict: padding required, no white space.  Bytes written to out (at most n/4*3) or WKIM_EPROTO. */
+/* Strict: padding required, no white space (unused bits of the last digit are not looked at).
+ * Bytes written to out (at most n/4*3, also touched on failure) or WKIM_EPROTO. */
 wkim_ssize wk_base64_decode(void *out, const void *in, size_t n);
 void wk_md5(uint8_t out[16], wkim_slice in);
 void wk_md5_hex(char out[32], wkim_slice in); /* lower case, no NUL */
@@ -38,9 +40,25 @@ void wk_crypto_free(struct wk_crypto *c);
 
 /* E(x) = base64(AES-128-CBC-PKCS7(x)); appended to out. WKIM_OK, ENOMEM, ECRYPTO. */
 int wk_seal(struct wk_crypto *c, const struct wk_cipher *k, wkim_slice plain, struct wk_buf *out);
-/* Inverse; WKIM_ECRYPTO for anything that is not a proper sealing (empty, bad base64, bad padding). */
+/* Inverse; WKIM_ECRYPTO for all that is not a proper sealing (empty, bad base64, bad padding). */
 int wk_open(struct wk_crypto *c, const struct wk_cipher *k, wkim_slice sealed, struct wk_buf *out);
 /* msgKey = MD5hex(E(parts joined)). */
 int wk_msg_key(struct wk_crypto *c, const struct wk_cipher *k, const wkim_slice *parts, size_t n,
                char out[32]);
+
+/* One copy of a message for one recipient: sealed = E(plain) under this recipient's keys, and
+ * msg_key = MD5hex(E(prefix parts joined, then sealed)).  All pointers are borrowed until the call
+ * returns; jobs may share everything but `sealed`. */
+struct wk_seal_job {
+    const struct wk_cipher *cipher;
+    wkim_slice plain;
+    const wkim_slice *prefix; /* sign string in front of the sealed payload */
+    size_t n_prefix;
+    char *sealed;     /* out: WK_SEALED_LEN(plain.n) bytes, not terminated, not inside any input */
+    char msg_key[32]; /* out */
+};
+/* Same results as wk_seal + wk_msg_key for each job, several jobs at a time where the CPU can;
+ * fastest when neighbours have about the same length.  Allocates nothing.  WKIM_OK, or ECRYPTO:
+ * then no output may be used. */
+int wk_seal_many(struct wk_crypto *c, struct wk_seal_job *jobs, size_t n);
 #endif

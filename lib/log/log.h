@@ -29,7 +29,6 @@ struct wk_fs {
     wkim_ssize (*pread)(void *user, int fd, void *p, size_t n, uint64_t off);
     int (*sync)(void *user, int fd);           /* fdatasync */
     int (*size)(void *user, int fd, uint64_t *n);
-    int (*truncate)(void *user, int fd, uint64_t n);
     int (*allocate)(void *user, int fd, uint64_t n); /* reserve space; may do nothing */
     int (*rename)(void *user, const char *from, const char *to);
     int (*unlink)(void *user, const char *name);
@@ -64,7 +63,8 @@ struct wk_log_group_state {
 
 struct wk_log_options {
     uint64_t segment_bytes;         /* close a segment beyond this */
-    uint64_t cache_bytes;           /* recent entries kept in memory */
+    uint64_t cache_bytes;           /* recent entries kept in memory, all groups together */
+    uint64_t salt;                  /* seed of segment salts; 0: from the kernel */
 };
 
 struct wk_log_store;

@@ -14,6 +14,8 @@ struct wk_log_submit {
     struct wk_log_batch batch;
     int rc;                     /* result, set before done */
     void (*done)(struct wk_log_submit *s); /* writer thread; must only post */
+    bool reset;                 /* of the writer: wk_log_writer_reset() */
+    uint64_t reset_index, reset_term;
 };
 
 struct wk_log_writer;
@@ -30,9 +32,14 @@ int wk_log_writer_new(struct wk_log_writer **out, const struct wk_fs *fs,
 void wk_log_writer_free(struct wk_log_writer *w);
 /* Never fails and never blocks on I/O; order of calls per thread is the order in the log. */
 void wk_log_writer_submit(struct wk_log_writer *w, struct wk_log_submit *s);
+/* wk_log_reset of s->batch.group in the order of submissions; done() when durable. */
+void wk_log_writer_reset(struct wk_log_writer *w, struct wk_log_submit *s, uint64_t index,
+                         uint64_t term);
 int wk_log_writer_term(struct wk_log_writer *w, uint32_t group, uint64_t index, uint64_t *term);
 wkim_ssize wk_log_writer_entries(struct wk_log_writer *w, uint32_t group, uint64_t lo, uint64_t hi,
                                  uint64_t bytes_max, struct wk_log_entry *out, size_t out_max);
+/* i-th group of the log, from 0 until WKIM_ENOTFOUND. */
+int wk_log_writer_group(struct wk_log_writer *w, size_t i, struct wk_log_group_state *out);
 int wk_log_writer_group_find(struct wk_log_writer *w, uint32_t group,
                              struct wk_log_group_state *out);
 /* Asynchronous: mark and purge on the writer thread. */

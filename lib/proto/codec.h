@@ -19,6 +19,16 @@ int wk_packet_encode(struct wk_buf *out, const struct wk_packet *p, uint8_t vers
 /* Exact size wk_packet_encode would append, or a negative code. */
 wkim_ssize wk_packet_size(const struct wk_packet *p, uint8_t version);
 
+/* RECV of which the caller appends the last `payload_n` bytes itself (they are sealed in place).  The
+ * payload of *r is not used.  *msg_key_at is the offset in `out` of the msgKey bytes, which may be
+ * patched.  On success the whole frame is reserved.  Errors as wk_packet_encode. */
+int wk_recv_encode_head(struct wk_buf *out, const struct wk_recv *r, uint8_t flags, uint8_t version,
+                        size_t payload_n, size_t *msg_key_at);
+
+/* Bytes of the frame at the start of `in`, as far as they are known: more than in.n while bytes are
+ * missing.  Meant for input that wk_packet_decode did not refuse and for our own output. */
+size_t wk_frame_extent(wkim_slice in);
+
 /* Version spoken with a client that offers `offered`; `max` is 5, or 6 when enabled. */
 uint8_t wk_proto_negotiate(uint8_t offered, uint8_t max);
 const char *wk_packet_type_name(uint8_t type);     /* "SEND" */

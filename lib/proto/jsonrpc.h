@@ -33,6 +33,9 @@ struct wk_json_scan {
 wkim_ssize wk_json_decode(struct wk_json_in *out, wkim_slice in, struct wk_json_scan *scan,
                           size_t len_max, struct wk_arena *arena);
 
+/* Bytes of the object at the start of `in` (blanks before it included); 0 when it is not whole. */
+size_t wk_json_extent(wkim_slice in);
+
 /* Append one compact object: answers (CONNACK, SENDACK, PONG, and DISCONNECT acknowledgement) with
  * id, notifications (RECV, EVENT, DISCONNECT) without.  WKIM_EUNSUPPORTED when the packet has no JSON form. */
 int wk_json_encode(struct wk_buf *out, const struct wk_packet *p, bool has_id, wkim_slice id);

@@ -96,9 +96,11 @@ struct wk_raft_log_reader {
     void *user;
 };
 
+struct wk_raft_snapshot_req;
 struct wk_raft_options {
     uint64_t id;                 /* this node */
-    uint64_t seed;               /* election jitter */
+    uint64_t seed;               /* election jitter and read tags: MUST differ from start to start,
+                                  * or a late answer to a read of the last run could match */
     uint32_t election_ticks;     /* base timeout; randomised to [n, 2n) */
     uint32_t heartbeat_ticks;
     uint32_t inflight_msgs_max;  /* per follower, R6 */
@@ -114,11 +116,15 @@ struct wk_raft_options {
     uint64_t first_index;        /* first entry still in the log (>= 1) */
     uint64_t last_index;         /* last durable entry, first_index-1 when empty */
     uint64_t applied;
+    /* NULL, or the install that a restart interrupted: the group keeps the position of the
+     * snapshot for votes and asks again for it in its first update.  Borrowed during new. */
+    const struct wk_raft_snapshot_req *installing;
 };
 
 enum wk_raft_event_type {
     WK_RAFT_TICK,
-    WK_RAFT_CAMPAIGN,     /* test and single-voter start: begin an election now */
+    WK_RAFT_CAMPAIGN,     /* test and single-voter start: begin an election now, or as soon as
+                           * committed configurations found in the log are applied */
     WK_RAFT_PROPOSE,      /* u.propose */
     WK_RAFT_PROPOSE_CONF, /* u.conf: the whole new configuration, differing by one peer */
     WK_RAFT_RECEIVE,      /* u.msg; its entries are copied (blobs reffed) */
@@ -174,7 +180,7 @@ struct wk_raft_snapshot_req { /* follower: install, see R12 */
 struct wk_raft_ready {
     uint64_t number;                     /* 1, 2, 3 ...: names the batch in PERSISTED */
     bool must_persist;                   /* hard or entries present */
-    bool hard_changed;
+    bool hard_changed;                   /* also set to make an empty batch that messages wait for */
     struct wk_raft_hard_state hard;
     const struct wk_raft_entry *entries; /* append, truncating from entries[0].index */
     uint32_t n_entries;
@@ -218,6 +224,10 @@ struct wk_raft_status {
         uint32_t inflight;
     } peers[WK_RAFT_PEERS_MAX];
     uint8_t n_peers;
+    bool installing;             /* a snapshot is being pulled: no appends, no candidacy */
+    uint64_t install_index;
+    uint64_t uncommitted_bytes;  /* of own proposals */
+    uint32_t batches_in_flight;  /* handed out, PERSISTED still to come */
 };
 void wk_raft_status(const struct wk_raft *r, struct wk_raft_status *out);
 

@@ -19,7 +19,9 @@ struct wk_session;
 struct wk_session_events {
     /* First packet.  uid was checked only for syntax rules of the caller's choice (none here). */
     void (*on_connect)(void *user, const struct wk_connect *c, bool json);
-    /* A SEND whose payload is open (plain).  `ack` must come back in wk_session_sendack exactly once. */
+    /* A SEND whose payload is open (plain).  `ack` must come back in wk_session_sendack exactly once,
+     * in any order; after WK_CONN_INFLIGHT_SENDS_MAX without an answer no further SEND is delivered
+     * until half of them are answered. */
     void (*on_send)(void *user, const struct wk_send *s, uint8_t flags, wkim_slice plain,
                     uint64_t ack);
     /* A SEND that could not be opened; the session answers SENDACK `reason` itself after this call
@@ -42,11 +44,13 @@ struct wk_session_options {
     bool encrypt;           /* binary clients: false when disableEncryption */
     bool allow_json;        /* false when disableJSONRPC */
     uint8_t version_max;    /* 5, or 6 */
+    bool event_to_old;      /* send EVENT to binary clients below version 5 too */
     uint64_t node_id;       /* told in CONNACK */
-    size_t outbound_bytes_max;
+    size_t outbound_bytes_max; /* 0: WK_OUTBOUND_BYTES_MAX */
     struct wk_crypto *crypto; /* borrowed, of the thread that drives the session */
 };
 
+/* *opt and *ev are copied. */
 int wk_session_new(struct wk_session **out, const struct wk_session_options *opt,
                    const struct wk_session_events *ev, void *user);
 void wk_session_free(struct wk_session *s);
@@ -58,36 +62,46 @@ void wk_session_rebind(struct wk_session *s, struct wk_crypto *crypto, void *use
 int wk_session_feed(struct wk_session *s, wkim_slice in, uint64_t now_ms, uint64_t wall_ms);
 /* Continue with kept bytes after accept, or after wk_session_pause(s, false). */
 int wk_session_resume(struct wk_session *s, uint64_t now_ms, uint64_t wall_ms);
-/* While paused no SEND is delivered (back-pressure); the caller stops reading the transport. */
+/* While paused no input is used (back-pressure); the caller stops reading the transport. */
 void wk_session_pause(struct wk_session *s, bool on);
+/* Input is kept instead of used: verdict awaited, paused, or too many SENDs without SENDACK.  The
+ * caller stops reading the transport; what is fed all the same may overrun the bound on kept bytes
+ * (WK_INBOUND_BYTES_MAX, WK_INBOUND_BYTES_BEFORE_LOGIN_MAX) and then closes the session. */
+bool wk_session_blocked(const struct wk_session *s);
 size_t wk_session_pending_in(const struct wk_session *s); /* bytes kept, not yet consumed */
 
-struct wk_session_verdict {
-    uint8_t reason;        /* WKIM_REASON_SUCCESS, or the refusal */
-    uint64_t wall_ms;      /* for timeDiff */
-};
 /* CONNACK success; keys are derived here: returns WKIM_OK or, when the client key is unusable,
- * queues CONNACK 21/2 itself, goes to CLOSING and returns WKIM_ECRYPTO. */
+ * queues CONNACK 21/2 (15: no randomness) itself, goes to CLOSING and returns WKIM_ECRYPTO.
+ * WKIM_ENOMEM: CLOSING without an answer.  WKIM_ESTOPPED: no verdict is awaited any more.
+ * wall_ms is for timeDiff. */
 int wk_session_accept(struct wk_session *s, uint64_t wall_ms);
-/* Check the client key before accept commits anything: reason 1, 21 or 2. */
+/* Check the client key before accept commits anything: reason 1, 21, 2 or 15.  Only while the verdict
+ * is awaited; accept uses what was derived here. */
 uint8_t wk_session_key_check(struct wk_session *s, const struct wk_connect *c);
 /* CONNACK with `reason` (JSON: error object), then CLOSING. */
 void wk_session_refuse(struct wk_session *s, uint8_t reason);
 
+/* WKIM_OK also when the session is closing.  A message_seq that the version cannot carry is answered
+ * with reason 15 instead.  WKIM_EINVAL: unknown ack.  WKIM_EBUSY, WKIM_ENOMEM: the answer could not
+ * be queued and the session went to CLOSING.  May deliver kept SENDs through on_send. */
 int wk_session_sendack(struct wk_session *s, uint64_t ack, int64_t message_id,
                        uint64_t message_seq, uint8_t reason);
 /* Seal and queue one message.  `channel_id` is what this receiver sees; `flags` what it gets.
  * timestamp is the record's.  WKIM_OK; WKIM_EBUSY when outbound_bytes_max is exceeded (the session
- * went to CLOSING without DISCONNECT: a plain close); WKIM_ETOOBIG when it does not fit a frame. */
+ * went to CLOSING without DISCONNECT: a plain close); WKIM_ETOOBIG when it does not fit a frame or
+ * the version; WKIM_ESTOPPED when the session is not open; WKIM_ENOMEM (nothing queued). */
 int wk_session_recv(struct wk_session *s, const struct wk_record *r, wkim_slice from_uid,
                     wkim_slice channel_id, uint8_t flags);
+/* As recv; WKIM_EUNSUPPORTED for a binary client below version 5 unless event_to_old. */
 int wk_session_event(struct wk_session *s, const struct wk_event *e);
-/* Queue DISCONNECT, ignore further input; the caller closes after its delay or when drained. */
+/* Queue DISCONNECT, ignore further input; the caller closes after its delay or when drained.
+ * Before login it is a plain close. */
 void wk_session_disconnect(struct wk_session *s, uint8_t reason, wkim_slice text);
 void wk_session_close(struct wk_session *s); /* plain close after drain */
 
 /* Output: whole frames, oldest first.  *frame is borrowed until the next call on the session.
- * Returns 1 with a frame, 0 when there is none. `json` tells text from binary. */
+ * Returns 1 with a frame, 0 when there is none. wk_session_is_json tells text from binary.  A caller
+ * uses either this or the stream view, not both on one session. */
 int wk_session_next_frame(struct wk_session *s, wkim_slice *frame);
 /* Stream view for TCP: all queued bytes (may be several frames), then consume what was written. */
 wkim_slice wk_session_out(const struct wk_session *s);

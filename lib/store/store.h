@@ -64,6 +64,7 @@ void wk_message_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key
 void wk_message_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, uint64_t seq);
 void wk_message_delete_range(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
                              uint64_t from_seq, uint64_t to_seq); /* [from, to] */
+/* The commit of a deleted range costs about 1 us per row in it: take long histories in pieces. */
 int wk_message_get(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch, uint64_t seq,
                    struct wk_buf *out); /* appended */
 /* Calls each() for rows with from <= seq <= to, ascending or descending, until it returns non-zero

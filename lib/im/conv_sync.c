@@ -1,0 +1,432 @@
+/* /conversation/sync and its kin: the rows of a user from the uid's slot, then the newest messages of
+ * each channel from the channels' slots, then one answer. */
+#include <stdlib.h>
+#include "im/internal.h"
+
+#define ROWS_MAX 20000        /* conversations of one user that are looked at */
+#define PAGE_DEFAULT 100
+#define PAGE_MAX 500
+
+struct item {
+    uint32_t key_off, key_len; /* stored id in text */
+    uint8_t type;
+    bool listed, omit;
+    struct wk_row_conversation row;
+    uint64_t from;
+    uint64_t last, own;
+    uint64_t n_recents;
+    wkim_slice recents;        /* borrowed from the heads call that is kept */
+    uint64_t newest_seq, newest_ms;
+    wkim_slice newest_no, newest_from;
+};
+
+struct sync {
+    struct im_slot *is;
+    struct wk_call *call;
+    bool by_channels;
+    wkim_slice uid;            /* borrowed from call->in */
+    uint64_t version;
+    uint32_t count, only_unread, page, page_size;
+    wkim_slice excluded;
+    wkim_slice listed;         /* repeated (key, u64) */
+    uint64_t n_listed;
+    struct wk_buf text;
+    struct item *items;
+    size_t n, cap;
+    int rc;
+    uint32_t waiting;
+    struct wk_list heads;      /* struct heads_call, kept for their bytes */
+};
+
+struct heads_call {
+    struct wk_call call;
+    struct wk_list link;
+    struct sync *sync;
+    size_t first, n;           /* positions in order[] */
+    uint32_t *order;
+};
+
+static void free_sync(struct sync *s)
+{
+    struct wk_list *n;
+
+    while ((n = wk_list_pop(&s->heads))) {
+        struct heads_call *h = WK_CONTAINER(n, struct heads_call, link);
+        wk_call_fini(&h->call);
+        wk_free(h->order);
+        wk_free(h);
+    }
+    wk_buf_fini(&s->text);
+    wk_free(s->items);
+    wk_free(s);
+}
+
+static wkim_slice item_id(const struct sync *s, const struct item *it)
+{
+    return wk_slice(s->text.p + it->key_off, it->key_len);
+}
+
+static int add_item(struct sync *s, const struct wk_channel_key *key, const struct wk_row_conversation *row)
+{
+    if (s->n == ROWS_MAX)
+        return 1;
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 64;
+        struct item *v = wk_realloc(s->items, cap * sizeof(*v));
+        if (!v)
+            return WKIM_ENOMEM;
+        s->items = v;
+        s->cap = cap;
+    }
+    struct item *it = &s->items[s->n];
+    *it = (struct item){ .key_off = (uint32_t)s->text.n, .key_len = (uint32_t)key->id.n,
+                         .type = key->type, .row = *row };
+    wk_buf_bytes(&s->text, key->id.p, key->id.n);
+    if (s->text.oom)
+        return WKIM_ENOMEM;
+    s->n++;
+    return 0;
+}
+
+static int row_found(void *arg, const struct wk_channel_key *key, const struct wk_row_conversation *row)
+{
+    struct sync *s = arg;
+    return row->kind == 0 ? add_item(s, key, row) : 0;
+}
+
+/* Reader thread: the rows. */
+static void read_rows(struct im_slot *is, struct wk_call *c)
+{
+    struct sync *s = c->mark;
+    struct wk_store *st = wk_slot_store(is->slot);
+    uint32_t slot = wk_slot_id(is->slot);
+    int rc = WKIM_OK;
+
+    if (!s->by_channels) {
+        rc = wk_conversation_scan(st, slot, s->uid, row_found, s);
+        s->rc = rc < 0 ? rc : WKIM_OK;
+        return;
+    }
+    struct wk_cursor cur = wk_cursor(s->listed);
+    while (rc == WKIM_OK && wk_cursor_left(&cur) && !cur.bad) {
+        struct wk_channel_key key;
+        struct wk_row_conversation row = { 0 };
+        im_channel_key_decode(&cur, &key);
+        if (cur.bad)
+            break;
+        rc = wk_conversation_get(st, slot, s->uid, &key, &row);
+        if (rc == WKIM_ENOTFOUND)
+            rc = WKIM_OK;
+        if (rc == WKIM_OK)
+            rc = add_item(s, &key, &row);
+    }
+    s->rc = cur.bad ? WKIM_EPROTO : rc < 0 ? rc : WKIM_OK;
+}
+
+static uint64_t listed_seq(const struct sync *s, const struct item *it, bool *listed)
+{
+    struct wk_cursor cur = wk_cursor(s->listed);
+    wkim_slice id = item_id(s, it);
+
+    *listed = false;
+    while (wk_cursor_left(&cur) && !cur.bad) {
+        struct wk_channel_key key;
+        im_channel_key_decode(&cur, &key);
+        uint64_t seq = wk_cursor_u64(&cur);
+        if (!cur.bad && key.type == it->type && wk_slice_eq(key.id, id)) {
+            *listed = true;
+            return seq;
+        }
+    }
+    return 0;
+}
+
+static bool excluded(const struct sync *s, uint8_t type)
+{
+    return s->excluded.n && memchr(s->excluded.p, type, s->excluded.n);
+}
+
+static void choose_range(struct sync *s, struct item *it)
+{
+    uint64_t seq = s->by_channels ? 0 : listed_seq(s, it, &it->listed);
+
+    it->from = 1;
+    if (seq)
+        it->from = seq + 1;
+    else if (!s->by_channels && (s->version || s->only_unread))
+        it->from = it->row.read_seq + 1;
+    if (it->row.deleted_seq + 1 > it->from)
+        it->from = it->row.deleted_seq + 1;
+    it->omit = !s->by_channels && excluded(s, it->type) && !it->listed;
+}
+
+/* ---- answer ------------------------------------------------------------------------------------------ */
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+
+    if (x->newest_ms != y->newest_ms)
+        return x->newest_ms < y->newest_ms ? 1 : -1;
+    if (x->type != y->type)
+        return x->type < y->type ? -1 : 1;
+    return x->key_off < y->key_off ? -1 : 1;
+}
+
+static void parse_newest(struct item *it)
+{
+    struct wk_cursor c = wk_cursor(it->recents);
+    struct wk_record r;
+
+    if (it->n_recents && wk_record_decode(&r, wk_cursor_str(&c)) == WKIM_OK) {
+        it->newest_seq = r.message_seq;
+        it->newest_ms = r.timestamp_ms;
+        it->newest_no = r.client_msg_no;
+        it->newest_from = r.from_uid;
+    }
+}
+
+static void emit(struct sync *s, const struct item *it)
+{
+    wkim_slice id = item_id(s, it);
+    uint64_t read = it->row.read_seq;
+    uint64_t forced = it->row.unread_shift > 0 ? (uint64_t)it->row.unread_shift : 0;
+
+    if (it->row.deleted_seq > read)
+        read = it->row.deleted_seq;
+    if (it->own > read && it->own > forced)
+        read = it->own;
+    if (read > it->last)
+        read = it->last;
+    struct im_conv_row row = { .type = it->type, .stored_id = id, .channel_id = id };
+    if (it->type == WKIM_CHANNEL_PERSON)
+        row.channel_id = im_peer(id, s->uid);
+    row.unread = it->last - read;
+    row.read_seq = read;
+    row.timestamp_ms = it->newest_ms;
+    row.last_seq = it->newest_seq;
+    row.last_client_msg_no = it->newest_no;
+    row.updated_ms = it->row.updated_ms;
+    row.version = (it->newest_ms ? it->newest_ms / 1000 : it->row.updated_ms / 1000) * 1000000000u;
+    row.n_recents = it->n_recents;
+    row.recents = it->recents;
+    im_conv_row_encode(&s->call->out, &row);
+}
+
+static void answer(struct sync *s)
+{
+    struct wk_call *c = s->call;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        struct item *it = &s->items[i];
+        parse_newest(it);
+        bool system = it->type == WKIM_CHANNEL_PERSON &&
+                      wk_slice_eq(im_peer(item_id(s, it), s->uid), WK_LIT(IM_SYSTEM_UID));
+        if (!s->by_channels && (it->omit || it->n_recents == 0 || system))
+            continue;
+        s->items[kept++] = *it;
+    }
+    s->n = kept;
+    size_t first = 0, end = s->n;
+    if (!s->by_channels) {
+        if (s->n)
+            qsort(s->items, s->n, sizeof(*s->items), newest_first);
+        if (end > s->is->im->opt.conversations_max)
+            end = s->is->im->opt.conversations_max;
+        if (s->page) {
+            uint64_t size = s->page_size ? s->page_size : PAGE_DEFAULT;
+            size = size > PAGE_MAX ? PAGE_MAX : size;
+            uint64_t at = (uint64_t)(s->page - 1) * size;
+            first = at < end ? (size_t)at : end;
+            end = first + size < end ? first + (size_t)size : end;
+        }
+    }
+    for (size_t i = first; i < end; i++)
+        emit(s, &s->items[i]);
+    c->number[0] = s->n;
+    c->code = s->rc != WKIM_OK ? s->rc : c->out.oom ? WKIM_ENOMEM : WKIM_OK;
+    free_sync(s);
+    wk_call_finish(c);
+}
+
+/* ---- the channels' slots --------------------------------------------------------------------------------- */
+
+static void take_heads(struct heads_call *h)
+{
+    struct wk_cursor cur = wk_cursor(wk_buf_slice(&h->call.out));
+    struct sync *s = h->sync;
+
+    for (size_t i = 0; i < h->n; i++) {
+        struct item *it = &s->items[h->order[i]];
+        it->last = wk_cursor_u64(&cur);
+        it->own = wk_cursor_u64(&cur);
+        it->n_recents = wk_cursor_varint(&cur);
+        it->recents = wk_cursor_str(&cur);
+        if (cur.bad) {
+            s->rc = WKIM_EPROTO;
+            return;
+        }
+    }
+}
+
+static void heads_done(struct wk_call *c)
+{
+    struct heads_call *h = WK_CONTAINER(c, struct heads_call, call);
+    struct sync *s = h->sync;
+
+    if (c->code != WKIM_OK)
+        s->rc = c->code;
+    else
+        take_heads(h);
+    if (--s->waiting == 0)
+        answer(s);
+}
+
+static int send_heads(struct sync *s, uint32_t slot, const uint32_t *order, size_t n)
+{
+    struct heads_call *h = wk_calloc(1, sizeof(*h));
+    struct wk_buf b = WK_BUF_INIT;
+
+    if (!h)
+        return WKIM_ENOMEM;
+    wk_buf_str(&b, s->uid);
+    for (size_t i = 0; i < n; i++) {
+        const struct item *it = &s->items[order[i]];
+        im_channel_key_encode(&b, it->type, item_id(s, it));
+        wk_buf_u64(&b, it->from);
+        wk_buf_u32(&b, s->count);
+    }
+    h->order = wk_memdup(order, n * sizeof(*order));
+    struct wk_blob *in = h->order && !b.oom ? wk_blob_copy(b.p, b.n) : NULL;
+    wk_buf_fini(&b);
+    if (!in) {
+        wk_free(h->order);
+        wk_free(h);
+        return WKIM_ENOMEM;
+    }
+    h->sync = s;
+    h->n = n;
+    wk_list_push(&s->heads, &h->link);
+    wk_call_init(&h->call, IM_HEADS, in, heads_done);
+    h->call.slot = slot;
+    h->call.origin = wk_slot_shard(s->is->slot);
+    s->waiting++;
+    wk_call_send(wk_slot_cluster(s->is->slot), &h->call);
+    return WKIM_OK;
+}
+
+static int send_all_heads(struct sync *s)
+{
+    struct wk_cluster *cl = wk_slot_cluster(s->is->slot);
+    uint32_t slots = wk_cluster_slot_count(cl);
+    uint32_t *slot_of = wk_calloc(s->n + 1, sizeof(uint32_t));
+    uint32_t *order = wk_calloc(s->n + 1, sizeof(uint32_t));
+    uint32_t *start = wk_calloc((size_t)slots + 1, sizeof(uint32_t));
+    int rc = slot_of && order && start ? WKIM_OK : WKIM_ENOMEM;
+
+    for (size_t i = 0; rc == WKIM_OK && i < s->n; i++) { /* counting sort by slot */
+        slot_of[i] = wk_cluster_slot_of(cl, im_base_id(item_id(s, &s->items[i])));
+        if (!s->items[i].omit)
+            start[slot_of[i] + 1]++;
+    }
+    for (uint32_t k = 0; rc == WKIM_OK && k < slots; k++)
+        start[k + 1] += start[k];
+    for (size_t i = 0; rc == WKIM_OK && i < s->n; i++) {
+        if (!s->items[i].omit)
+            order[start[slot_of[i]]++] = (uint32_t)i;
+    }
+    uint32_t from = 0;
+    for (uint32_t k = 0; rc == WKIM_OK && k < slots; k++) { /* start[k] is now the end of slot k */
+        if (start[k] > from)
+            rc = send_heads(s, k, order + from, start[k] - from);
+        from = start[k];
+    }
+    wk_free(slot_of);
+    wk_free(order);
+    wk_free(start);
+    return rc;
+}
+
+static void rows_read(struct im_slot *is, struct wk_call *c)
+{
+    struct sync *s = c->mark;
+    (void)is;
+
+    for (size_t i = 0; i < s->n; i++)
+        choose_range(s, &s->items[i]);
+    s->waiting = 1;
+    if (s->rc == WKIM_OK)
+        s->rc = send_all_heads(s);
+    if (--s->waiting == 0)
+        answer(s);
+}
+
+static int decode(struct sync *s, wkim_slice in)
+{
+    struct wk_cursor c = wk_cursor(in);
+
+    s->uid = wk_cursor_str(&c);
+    if (s->by_channels) {
+        s->count = wk_cursor_u32(&c);
+        s->n_listed = wk_cursor_varint(&c);
+        s->listed = wk_cursor_rest(&c);
+        return c.bad ? WKIM_EPROTO : WKIM_OK;
+    }
+    s->version = wk_cursor_u64(&c);
+    s->count = wk_cursor_u32(&c);
+    s->only_unread = wk_cursor_u8(&c);
+    s->page = wk_cursor_u32(&c);
+    s->page_size = wk_cursor_u32(&c);
+    uint64_t n = wk_cursor_varint(&c);
+    s->excluded = wk_cursor_bytes(&c, n < 256 ? (size_t)n : 256);
+    s->n_listed = wk_cursor_varint(&c);
+    s->listed = wk_cursor_rest(&c);
+    return c.bad ? WKIM_EPROTO : WKIM_OK;
+}
+
+enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c)
+{
+    struct sync *s = wk_calloc(1, sizeof(*s));
+
+    if (!s) {
+        c->code = WKIM_ENOMEM;
+        return WK_CALL_DONE;
+    }
+    s->is = is;
+    s->call = c;
+    s->by_channels = c->op == IM_CONV_SYNC_CHANNELS;
+    wk_list_init(&s->heads);
+    c->code = decode(s, wk_blob_slice(c->in));
+    if (c->code == WKIM_OK && !s->by_channels && s->count == 0) {
+        free_sync(s); /* the reference answers nothing without msg_count */
+        return WK_CALL_DONE;
+    }
+    c->mark = s;
+    enum wk_call_result res = c->code == WKIM_OK ? im_read_then(is, c, read_rows, rows_read) : WK_CALL_DONE;
+    if (res == WK_CALL_DONE)
+        free_sync(s);
+    return res;
+}
+
+static int channel_row(void *arg, const struct wk_channel_key *key, const struct wk_row_conversation *row)
+{
+    if (row->kind == 0)
+        im_row_a(arg, key->id, key->type, 0, 0);
+    return 0;
+}
+
+static void channels_read(struct im_slot *is, struct wk_call *c)
+{
+    struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
+    wkim_slice uid = wk_cursor_str(&cur);
+    int rc = cur.bad ? WKIM_EPROTO
+                     : wk_conversation_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), uid,
+                                            channel_row, &c->out);
+    c->code = rc < 0 ? rc : WKIM_OK;
+}
+
+enum wk_call_result im_conv_channels_handle(struct im_slot *is, struct wk_call *c)
+{
+    return im_read(is, c, channels_read);
+}

@@ -1,0 +1,181 @@
+/* One message to all its receivers: one delivery per shard, each walking its own users.  A long list
+ * is walked in pieces, so that a large group does not hold up the others of its shard. */
+#include "im/internal.h"
+
+#define DELIVER_PIECE 1024 /* uids looked at per round */
+
+struct deliver {
+    struct wk_post post;
+    struct im *im;
+    struct wk_blob *blob;
+    struct wk_record record;   /* borrowed from blob */
+    struct im_members *members; /* NULL: extra only */
+    uint32_t at;
+    uint64_t skip_conn;
+    uint8_t n_extra;
+    wkim_slice extra[2];       /* borrowed from blob */
+    wkim_slice uids;           /* IM_SEND_LIST: repeated str, borrowed from blob */
+};
+
+/* What `uid` sees as the channel (messaging.md 4). */
+static wkim_slice seen_channel(const struct wk_record *r, wkim_slice uid)
+{
+    wkim_slice id = r->channel_id;
+
+    if (r->channel_type == WKIM_CHANNEL_TEMP)
+        return id; /* temp command channels keep their name */
+    id = im_base_id(id);
+    if (r->channel_type != WKIM_CHANNEL_PERSON)
+        return id;
+    wkim_slice peer = im_peer(id, uid);
+    return wk_slice_eq(peer, WK_LIT(IM_SYSTEM_UID)) ? wk_slice(NULL, 0) : peer;
+}
+
+static void push_user(const struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
+{
+    struct wk_slot *slot = wk_cluster_slot(cl, wk_cluster_slot_of(cl, uid));
+    struct im_slot *is = im_slot_of(slot);
+    struct im_user *u = is ? im_user_find(is, uid) : NULL;
+    struct wk_list *n, *tmp;
+
+    if (!u)
+        return;
+    const struct wk_record *r = &d->record;
+    bool own = wk_slice_eq(uid, r->from_uid);
+    struct im_push p = { .blob = d->blob, .record = r, .channel_id = seen_channel(r, uid) };
+    p.from_uid = wk_slice_eq(r->from_uid, WK_LIT(IM_SYSTEM_UID)) ? wk_slice(NULL, 0) : r->from_uid;
+    p.flags = r->flags & (WKIM_FLAG_NO_PERSIST | WKIM_FLAG_RED_DOT | WKIM_FLAG_SYNC_ONCE);
+    if (own)
+        p.flags &= (uint8_t)~WKIM_FLAG_RED_DOT;
+    WK_LIST_EACH(n, tmp, &u->conns) {
+        struct im_conn *c = WK_CONTAINER(n, struct im_conn, link);
+        if (c->id != d->skip_conn && !c->kicked)
+            c->ops->push(c, &p);
+    }
+}
+
+static void finish(struct deliver *d)
+{
+    im_members_unref(d->members);
+    wk_blob_unref(d->blob);
+    wk_free(d);
+}
+
+static bool here(const struct wk_cluster *cl, const struct wk_shard *s, uint32_t slot)
+{
+    return wk_cluster_shard_of(cl, slot) == s;
+}
+
+static bool in_members(const struct deliver *d, wkim_slice uid)
+{
+    return d->members && im_members_has(d->members, uid);
+}
+
+static void deliver_extra(const struct deliver *d, struct wk_cluster *cl, const struct wk_shard *s)
+{
+    for (uint8_t i = 0; i < d->n_extra; i++) {
+        if (here(cl, s, wk_cluster_slot_of(cl, d->extra[i])) && !in_members(d, d->extra[i]))
+            push_user(d, cl, d->extra[i]);
+    }
+    struct wk_cursor c = wk_cursor(d->uids);
+    while (wk_cursor_left(&c) && !c.bad) {
+        wkim_slice uid = wk_cursor_str(&c);
+        if (here(cl, s, wk_cluster_slot_of(cl, uid)))
+            push_user(d, cl, uid);
+    }
+}
+
+static void run(struct wk_shard *s, struct wk_post *p)
+{
+    struct deliver *d = WK_CONTAINER(p, struct deliver, post);
+    struct wk_cluster *cl = d->im->opt.cluster;
+    const struct im_members *m = d->members;
+
+    if (d->at == 0)
+        deliver_extra(d, cl, s);
+    if (m) {
+        uint32_t end = m->n - d->at > DELIVER_PIECE ? d->at + DELIVER_PIECE : m->n;
+        for (; d->at < end; d->at++) {
+            if (here(cl, s, m->v[d->at].slot))
+                push_user(d, cl, im_member_uid(m, d->at));
+        }
+        if (d->at < m->n) {
+            wk_shard_post(s, &d->post);
+            return;
+        }
+    }
+    finish(d);
+}
+
+/* Receivers that are not subscribers. */
+static void extra_receivers(struct deliver *d)
+{
+    wkim_slice id = im_base_id(d->record.channel_id);
+    uint8_t type = d->record.channel_type;
+    const uint8_t *at;
+
+    if (type == WKIM_CHANNEL_PERSON || type == WKIM_CHANNEL_AGENT) {
+        at = id.n ? memchr(id.p, '@', id.n) : NULL;
+        if (!at)
+            return;
+        d->extra[0] = wk_slice(id.p, (size_t)(at - id.p));
+        d->extra[1] = wk_slice(at + 1, id.n - d->extra[0].n - 1);
+        d->n_extra = wk_slice_eq(d->extra[0], d->extra[1]) ? 1 : 2;
+    } else if (type == WKIM_CHANNEL_VISITORS) {
+        d->extra[0] = id;
+        d->n_extra = 1;
+    } else if (type == WKIM_CHANNEL_CUSTOMER_SERVICE) {
+        at = id.n ? memchr(id.p, '|', id.n) : NULL;
+        d->extra[0] = at ? wk_slice(id.p, (size_t)(at - id.p)) : id;
+        d->n_extra = 1;
+    }
+}
+
+static void send_to(const struct deliver *proto, struct wk_shard *to, struct wk_shard *from)
+{
+    struct deliver *d = wk_malloc(sizeof(*d));
+
+    if (!d) {
+        /* The message is stored; who misses the push finds it by syncing. */
+        wk_log(proto->im->opt.log, WK_LOG_WARN, "im", "delivery_skipped", "shard=%u reason=\"out of memory\"",
+               to->index);
+        return;
+    }
+    *d = *proto;
+    wk_blob_ref(d->blob);
+    if (d->members)
+        im_members_ref(d->members);
+    d->post.run = run;
+    if (to == from && (!d->members || d->members->n <= DELIVER_PIECE))
+        run(to, &d->post);
+    else
+        wk_shard_post(to, &d->post);
+}
+
+void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
+               const struct im_send_head *h)
+{
+    struct wk_cluster *cl = wk_slot_cluster(is->slot);
+    struct wk_shard *from = wk_slot_shard(is->slot);
+    struct deliver d = { .im = is->im, .blob = blob, .skip_conn = h->conn_id };
+    bool subscribers;
+
+    if (wk_record_decode(&d.record, h->record) != WKIM_OK)
+        return;
+    extra_receivers(&d);
+    d.uids = h->bits & IM_SEND_LIST ? h->uids : wk_slice(NULL, 0);
+    subscribers = !(h->bits & IM_SEND_LIST) && d.record.channel_type != WKIM_CHANNEL_PERSON &&
+                  d.record.channel_type != WKIM_CHANNEL_AGENT;
+    if (subscribers && im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members) != WKIM_OK)
+        return;
+    if (d.members && d.members->n == 0)
+        d.members = NULL;
+    for (uint32_t i = 0; i < is->im->opt.n_shards; i++) {
+        struct wk_shard *to = &is->im->opt.shards[i];
+        bool any = d.members || d.uids.n;
+        for (uint8_t e = 0; e < d.n_extra && !any; e++)
+            any = here(cl, to, wk_cluster_slot_of(cl, d.extra[e]));
+        if (any)
+            send_to(&d, to, from);
+    }
+}

@@ -1,0 +1,127 @@
+/* What the product does, whoever asks: the machine of the slots (messages, channels, users,
+ * conversations), presence and fan-out.  HTTP, JSON-RPC, binary clients and the C API end here.
+ *
+ * Everything is a wk_call to a slot with one of the operations below; node/ builds the request
+ * bytes with the im_req_* functions and reads the answers with the layouts in answer.h. */
+#ifndef WK_IM_IM_H
+#define WK_IM_IM_H
+#include "base/cursor.h"
+#include "cluster/cluster.h"
+#include "proto/record.h"
+
+/* The numbers of operations marked W are in the log: never reuse or change them. */
+enum im_op {
+    IM_LOGIN = 1,
+    IM_SEND_PEER = 2,        /* slot of the receiver: lists, then on to IM_SEND */
+    IM_SEND = 3,             /* W */
+    IM_CHANNEL_SET = 4,      /* W */
+    IM_CHANNEL_GET = 5,
+    IM_CHANNEL_DELETE = 6,   /* W */
+    IM_LIST_CHANGE = 7,      /* W */
+    IM_LIST_GET = 8,
+    IM_TOKEN_SET = 9,        /* W */
+    IM_DEVICE_QUIT = 10,     /* W */
+    IM_ONLINE = 11,
+    IM_SYSTEM_CHANGE = 12,   /* W */
+    IM_SYSTEM_LIST = 13,
+    IM_MESSAGE_SYNC = 14,
+    IM_MESSAGE_GET = 15,
+    IM_MESSAGE_LAST = 16,
+    IM_CONV_SYNC = 17,
+    IM_CONV_CHANNELS = 18,
+    IM_CONV_SYNC_CHANNELS = 19,
+    IM_CONV_MOVE = 20,       /* clear, set unread, delete: finds the last seq, then IM_CONV_POSITION */
+    IM_CONV_POSITION = 21,   /* W */
+    IM_CONV_ENSURE = 22,     /* W */
+    IM_CONV_REMOVE = 23,     /* W */
+    IM_HEADS = 24,
+    IM_OUTBOX_DONE = 25,     /* W */
+    IM_CONN_LIST = 26,
+    IM_CONN_KICK = 27
+};
+
+#define IM_SYSTEM_UID "____system"
+#define IM_SYSTEM_DEVICE "____device"
+#define IM_CMD_SUFFIX "____cmd"
+
+struct im;
+struct im_options {
+    struct wk_cluster *cluster; /* set by im_set_cluster when it exists */
+    struct wk_shard *shards;
+    uint32_t n_shards;
+    uint64_t node_id;
+    const struct wk_log *log;
+    bool token_auth;            /* tokenAuthOn */
+    bool allowlist_off_of_person;
+    bool idempotent;
+    uint64_t idle_channels_max; /* cached channel objects per slot */
+    uint64_t conversations_max; /* rows of a user a sync looks at */
+    wkim_slice manager_uid, manager_token, visitor_suffix; /* borrowed for the life of im */
+    wkim_slice online_cmd_channel_id;
+    /* A message was stored / a user's connections changed.  @shard of the slot; may be NULL. */
+    void (*on_stored)(void *user, const struct wk_record *r);
+    void (*on_online)(void *user, wkim_slice uid, uint8_t device_flag, bool online,
+                      uint64_t device_count, uint64_t user_count);
+    void *user;
+};
+int im_new(struct im **out, const struct im_options *opt);
+void im_set_cluster(struct im *im, struct wk_cluster *c);
+void im_free(struct im *im);
+struct wk_slot_machine im_machine(struct im *im);
+
+/* ---- connections ------------------------------------------------------------------------------------
+ * A logged-in connection lives on the shard of its uid's slot; node embeds this in its own object. */
+struct im_push {
+    struct wk_blob *blob;         /* counted; holds the record's bytes */
+    const struct wk_record *record;
+    wkim_slice from_uid, channel_id; /* as this receiver sees them */
+    uint8_t flags;
+};
+struct im_conn;
+struct im_conn_ops {
+    void (*push)(struct im_conn *c, const struct im_push *p);
+    /* DISCONNECT with text unless silent; the socket closes after delay_ms. */
+    void (*kick)(struct im_conn *c, uint8_t reason, const char *text, uint32_t delay_ms, bool silent);
+    /* One row of /connz as JSON, appended. */
+    void (*describe)(struct im_conn *c, struct wk_buf *out);
+};
+struct im_conn {
+    struct wk_list link;          /* private */
+    const struct im_conn_ops *ops;
+    uint64_t id;                  /* unique in the cluster */
+    wkim_slice uid, device_id;    /* borrowed from the owner for the life of the entry */
+    uint8_t device_flag, level;
+    bool send_ban;                /* kept up to date by the slot */
+    bool kicked;
+    bool registered;
+};
+/* IM_LOGIN with call->mark = the im_conn: reason in call->reason; on success it is registered. */
+void im_conn_gone(struct im *im, struct im_conn *c); /* unregister; @shard of the uid's slot */
+
+/* ---- ids ----------------------------------------------------------------------------------------------- */
+/* Stored id of a channel as clients name it: person pairs and agent channels are joined. */
+void im_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id, wkim_slice from_uid);
+/* The id without the command suffix: its slot holds the channel and its commands. */
+wkim_slice im_base_id(wkim_slice stored_id);
+/* The other uid of a pair "a@b"; empty when `uid` is neither. */
+wkim_slice im_peer(wkim_slice stored_id, wkim_slice uid);
+bool im_uid_valid(wkim_slice uid);      /* not blank, none of @ # &, within the limit */
+bool im_is_system(struct im *im, uint32_t shard, wkim_slice uid);
+
+/* ---- request bytes ---------------------------------------------------------------------------------------- */
+enum im_send_bits {
+    IM_SEND_API = 1,   /* system device: no sender checks */
+    IM_SEND_LIST = 2   /* receivers are listed */
+};
+/* Prefix of a SEND request; the record follows. */
+struct im_send_head {
+    uint8_t bits;
+    uint64_t conn_id;  /* of the sending connection, 0 none: it gets no copy */
+    wkim_slice uids;   /* IM_SEND_LIST: repeated str */
+    wkim_slice record;
+};
+void im_send_encode(struct wk_buf *out, const struct im_send_head *h, const struct wk_record *r);
+int im_send_decode(struct im_send_head *h, wkim_slice in);
+void im_channel_key_encode(struct wk_buf *out, uint8_t type, wkim_slice id);
+void im_channel_key_decode(struct wk_cursor *c, struct wk_channel_key *out);
+#endif

@@ -1,0 +1,179 @@
+/* Inside the room only. */
+#ifndef WK_IM_INTERNAL_H
+#define WK_IM_INTERNAL_H
+#include "base/cursor.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "im/answer.h"
+#include "im/im.h"
+
+/* A list of uids: sorted, counted, replaced as a whole when others hold it. */
+struct im_members {
+    _Atomic uint32_t refs;
+    uint32_t n, cap;
+    struct im_member {
+        uint32_t off;
+        uint16_t len;
+        uint16_t slot;
+    } *v;
+    struct wk_buf text;
+};
+int im_members_new(struct im_members **out);
+struct im_members *im_members_ref(struct im_members *m);
+void im_members_unref(struct im_members *m);
+static inline wkim_slice im_member_uid(const struct im_members *m, uint32_t i)
+{
+    return wk_slice(m->text.p + m->v[i].off, m->v[i].len);
+}
+bool im_members_has(const struct im_members *m, wkim_slice uid);
+/* Change *m (cloned first when shared).  1: changed, 0: nothing to do, < 0: WKIM_ENOMEM. */
+int im_members_add(struct im_members **m, struct wk_cluster *c, wkim_slice uid);
+int im_members_remove(struct im_members **m, wkim_slice uid);
+
+/* A channel in memory, on the shard of its slot.  Everything can be read again from the store. */
+struct im_channel {
+    struct wk_map_entry entry;
+    struct wk_list lru;
+    struct wk_row_channel row;
+    bool row_stored;
+    uint64_t last_seq;
+    struct im_members *lists[4]; /* by enum wk_list_kind; NULL: not loaded */
+    uint8_t type;
+    uint16_t id_len;
+    uint8_t key[];               /* type, id */
+};
+static inline wkim_slice im_channel_id(const struct im_channel *ch)
+{
+    return wk_slice(ch->key + 1, ch->id_len);
+}
+static inline struct wk_channel_key im_channel_key(const struct im_channel *ch)
+{
+    return (struct wk_channel_key){ ch->type, im_channel_id(ch) };
+}
+
+struct im_user {
+    struct wk_map_entry entry;
+    struct wk_list conns; /* struct im_conn */
+    uint32_t n_conns;
+    uint16_t uid_len;
+    uint8_t uid[];
+};
+
+/* Messages applied in this round whose rows are not in the store yet. */
+struct im_fresh {
+    uint64_t hash, check; /* of (channel, client_msg_no) and of (from, payload) */
+    uint64_t seq;
+    int64_t message_id;
+};
+
+struct im_slot {
+    struct im *im;
+    struct wk_slot *slot;
+    struct wk_map channels, users;
+    struct wk_list lru;        /* channels, oldest first */
+    struct im_fresh *fresh;
+    size_t n_fresh, cap_fresh;
+    struct wk_map conv_overlay; /* rows changed in this round */
+    struct wk_list effects;    /* outbox runs under way */
+};
+
+struct im_shard {
+    struct wk_map system_uids; /* struct im_system_uid */
+};
+
+struct im {
+    struct im_options opt;
+    struct im_shard *shards;
+};
+
+static inline struct im_slot *im_slot_of(struct wk_slot *s) { return wk_slot_state(s); }
+
+/* channel.c */
+int im_channel_get(struct im_slot *is, uint8_t type, wkim_slice id, struct im_channel **out);
+int im_channel_list(struct im_slot *is, struct im_channel *ch, uint8_t list, struct im_members **out);
+void im_channel_trim(struct im_slot *is);
+void im_channel_drop_all(struct im_slot *is);
+void im_channel_save(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch);
+enum wk_call_result im_channel_get_handle(struct im_slot *is, struct wk_call *c);
+int im_channel_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_channel_delete_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
+                            struct wk_call *c);
+/* list.c */
+int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
+                         struct wk_call *c);
+enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_list_get_handle(struct im_slot *is, struct wk_call *c);
+/* permission.c: WKIM_REASON_SUCCESS or the refusal */
+uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r, bool api);
+uint8_t im_permit_peer(struct im_slot *is, wkim_slice from, wkim_slice to);
+/* message.c */
+enum wk_call_result im_send_peer_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c);
+int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in, struct wk_call *c);
+bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c);
+void im_fresh_clear(struct im_slot *is);
+/* fanout.c */
+void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
+               const struct im_send_head *h);
+/* presence.c */
+enum wk_call_result im_login_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_online_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_conn_kick_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_conn_list_handle(struct im_slot *is, struct wk_call *c);
+struct im_user *im_user_find(struct im_slot *is, wkim_slice uid);
+void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text, uint32_t delay_ms);
+void im_user_gate(struct im_slot *is, wkim_slice uid, bool send_ban);
+void im_users_drop_all(struct im_slot *is);
+/* user.c */
+enum wk_call_result im_token_set_handle(struct im_slot *is, struct wk_call *c);
+int im_token_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+void im_token_set_applied(struct im_slot *is, wkim_slice in);
+int im_device_quit_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+void im_device_quit_applied(struct im_slot *is, wkim_slice in);
+int im_system_change_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_system_publish(struct im_slot *is, wkim_slice in); /* tell every shard */
+enum wk_call_result im_system_list_handle(struct im_slot *is, struct wk_call *c);
+int im_system_load(struct im_slot *is);
+void im_system_free(struct im *im);
+/* history.c */
+enum wk_call_result im_history_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_heads_handle(struct im_slot *is, struct wk_call *c); /* heads.c */
+/* conversation.c: rows */
+int im_conv_get(struct im_slot *is, wkim_slice uid, const struct wk_channel_key *ch,
+                struct wk_row_conversation *out);
+int im_conv_ensure_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_conv_position_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+void im_conv_overlay_clear(struct im_slot *is);
+enum wk_call_result im_conv_move_handle(struct im_slot *is, struct wk_call *c);
+/* conv_sync.c */
+enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_conv_channels_handle(struct im_slot *is, struct wk_call *c);
+/* outbox.c: effects in other slots */
+/* Bits of an effect: the channel is a person, each uid means the pair with it; also the other side. */
+enum { IM_ENSURE_PAIR = 1, IM_ENSURE_OWNER = 2 };
+enum im_effect { IM_EFFECT_ENSURE = 1, IM_EFFECT_REMOVE = 2 };
+struct im_effect_spec {
+    uint8_t kind;
+    uint8_t bits;
+    struct wk_channel_key key;
+    uint64_t read_seq, now_ms;
+};
+/* Write the outbox row; uids: repeated str. */
+void im_outbox_put(struct im_slot *is, struct wk_txn *txn, uint64_t id, const struct im_effect_spec *e,
+                   wkim_slice uids);
+/* Run the effects of command `id` (call->stage: bit 0 the row id, bit 1 the row id + 0x8000); call is
+ * finished when every other slot has answered. */
+void im_outbox_start(struct im_slot *is, uint64_t id, struct wk_call *call);
+int im_outbox_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in); /* IM_OUTBOX_DONE */
+void im_outbox_recover(struct im_slot *is);
+void im_outbox_drop_all(struct im_slot *is);
+/* read.c: run a read on a reader thread, then finish the call */
+typedef void (*im_read_fn)(struct im_slot *is, struct wk_call *c); /* reader thread: store and c only */
+enum wk_call_result im_read(struct im_slot *is, struct wk_call *c, im_read_fn run);
+/* Same, but after() runs on the slot's shard instead of finishing. */
+enum wk_call_result im_read_then(struct im_slot *is, struct wk_call *c, im_read_fn run,
+                                 void (*after)(struct im_slot *is, struct wk_call *c));
+#endif

@@ -1,0 +1,185 @@
+/* The slot machine: which operation is whose, before the log, in apply and after it. */
+#include "im/internal.h"
+#include "base/clock.h"
+
+static int slot_open(void *user, struct wk_slot *slot)
+{
+    struct im *im = user;
+    struct im_slot *is = wk_calloc(1, sizeof(*is));
+    uint64_t seed = 0;
+
+    if (!is || wk_random_bytes(&seed, sizeof(seed)) != WKIM_OK) {
+        wk_free(is);
+        return WKIM_ENOMEM;
+    }
+    is->im = im;
+    is->slot = slot;
+    wk_map_init(&is->channels, seed);
+    wk_map_init(&is->users, seed + 1);
+    wk_map_init(&is->conv_overlay, seed + 2);
+    wk_list_init(&is->lru);
+    wk_list_init(&is->effects);
+    wk_slot_set_state(slot, is);
+    return WKIM_OK;
+}
+
+static void slot_close(void *user, struct wk_slot *slot)
+{
+    struct im_slot *is = im_slot_of(slot);
+    (void)user;
+
+    if (!is)
+        return;
+    im_outbox_drop_all(is);
+    im_channel_drop_all(is);
+    im_users_drop_all(is);
+    im_conv_overlay_clear(is);
+    wk_map_fini(&is->channels);
+    wk_map_fini(&is->users);
+    wk_map_fini(&is->conv_overlay);
+    wk_free(is->fresh);
+    wk_free(is);
+    wk_slot_set_state(slot, NULL);
+}
+
+static void slot_lead(void *user, struct wk_slot *slot)
+{
+    struct im *im = user;
+    struct im_slot *is = im_slot_of(slot);
+
+    im_outbox_recover(is);
+    if (wk_slot_id(slot) == 0 && im_system_load(is) != WKIM_OK)
+        wk_log(im->opt.log, WK_LOG_ERROR, "im", "system_accounts_not_loaded", "slot=0");
+}
+
+static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_call *c)
+{
+    struct im_slot *is = im_slot_of(slot);
+    (void)user;
+
+    switch (c->op) {
+    case IM_LOGIN: return im_login_handle(is, c);
+    case IM_SEND_PEER: return im_send_peer_handle(is, c);
+    case IM_SEND: return im_send_handle(is, c);
+    case IM_CHANNEL_GET: return im_channel_get_handle(is, c);
+    case IM_LIST_CHANGE: return im_list_change_handle(is, c);
+    case IM_LIST_GET: return im_list_get_handle(is, c);
+    case IM_TOKEN_SET: return im_token_set_handle(is, c);
+    case IM_ONLINE: return im_online_handle(is, c);
+    case IM_SYSTEM_LIST: return im_system_list_handle(is, c);
+    case IM_MESSAGE_SYNC:
+    case IM_MESSAGE_GET:
+    case IM_MESSAGE_LAST: return im_history_handle(is, c);
+    case IM_CONV_SYNC:
+    case IM_CONV_SYNC_CHANNELS: return im_conv_sync_handle(is, c);
+    case IM_CONV_CHANNELS: return im_conv_channels_handle(is, c);
+    case IM_CONV_MOVE: return im_conv_move_handle(is, c);
+    case IM_HEADS: return im_heads_handle(is, c);
+    case IM_CONN_LIST: return im_conn_list_handle(is, c);
+    case IM_CONN_KICK: return im_conn_kick_handle(is, c);
+    case IM_CHANNEL_SET:
+    case IM_CHANNEL_DELETE:
+    case IM_DEVICE_QUIT:
+    case IM_SYSTEM_CHANGE:
+    case IM_CONV_POSITION:
+    case IM_CONV_ENSURE:
+    case IM_CONV_REMOVE:
+    case IM_OUTBOX_DONE: return WK_CALL_PROPOSE;
+    default: c->code = WKIM_EUNSUPPORTED; return WK_CALL_DONE;
+    }
+}
+
+static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t id, uint16_t op,
+                 wkim_slice in, struct wk_call *c)
+{
+    struct im_slot *is = im_slot_of(slot);
+    (void)user;
+
+    if (c)
+        c->stage = 0;
+    switch (op) {
+    case IM_SEND: return im_send_apply(is, txn, id, in, c);
+    case IM_CHANNEL_SET: return im_channel_set_apply(is, txn, in);
+    case IM_CHANNEL_DELETE: return im_channel_delete_apply(is, txn, id, in, c);
+    case IM_LIST_CHANGE: return im_list_change_apply(is, txn, id, in, c);
+    case IM_TOKEN_SET: return im_token_set_apply(is, txn, in);
+    case IM_DEVICE_QUIT: return im_device_quit_apply(is, txn, in);
+    case IM_SYSTEM_CHANGE: return im_system_change_apply(is, txn, in);
+    case IM_CONV_POSITION: return im_conv_position_apply(is, txn, in);
+    case IM_CONV_ENSURE: return im_conv_ensure_apply(is, txn, in);
+    case IM_CONV_REMOVE: return im_conv_remove_apply(is, txn, in);
+    case IM_OUTBOX_DONE: return im_outbox_apply(is, txn, in);
+    default: return WKIM_EVERSION; /* written by a newer version: applying the rest would diverge */
+    }
+}
+
+static bool applied(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, wkim_slice in,
+                    struct wk_call *c)
+{
+    struct im_slot *is = im_slot_of(slot);
+    (void)user;
+
+    switch (op) {
+    case IM_SEND: return im_send_applied(is, id, c);
+    case IM_TOKEN_SET: im_token_set_applied(is, in); return true;
+    case IM_DEVICE_QUIT: im_device_quit_applied(is, in); return true;
+    case IM_SYSTEM_CHANGE: c->code = im_system_publish(is, in); return true;
+    case IM_LIST_CHANGE:
+    case IM_CHANNEL_DELETE:
+        if (!c->stage)
+            return true;
+        im_outbox_start(is, id, c);
+        return false;
+    default: return true;
+    }
+}
+
+static void round_end(void *user, struct wk_slot *slot)
+{
+    struct im_slot *is = im_slot_of(slot);
+    (void)user;
+
+    im_fresh_clear(is);
+    im_conv_overlay_clear(is);
+    im_channel_trim(is);
+}
+
+struct wk_slot_machine im_machine(struct im *im)
+{
+    return (struct wk_slot_machine){ .open = slot_open, .close = slot_close, .lead = slot_lead,
+                                     .handle = handle, .apply = apply, .applied = applied,
+                                     .round_end = round_end, .user = im };
+}
+
+int im_new(struct im **out, const struct im_options *opt)
+{
+    struct im *im = wk_calloc(1, sizeof(*im));
+    uint64_t seed = 0;
+
+    if (!im)
+        return WKIM_ENOMEM;
+    im->opt = *opt;
+    im->shards = wk_calloc(opt->n_shards, sizeof(*im->shards));
+    if (!im->shards || wk_random_bytes(&seed, sizeof(seed)) != WKIM_OK) {
+        im_free(im);
+        return WKIM_ENOMEM;
+    }
+    for (uint32_t i = 0; i < opt->n_shards; i++)
+        wk_map_init(&im->shards[i].system_uids, seed + i);
+    *out = im;
+    return WKIM_OK;
+}
+
+void im_set_cluster(struct im *im, struct wk_cluster *c)
+{
+    im->opt.cluster = c;
+}
+
+void im_free(struct im *im)
+{
+    if (!im)
+        return;
+    im_system_free(im);
+    wk_free(im->shards);
+    wk_free(im);
+}

@@ -1,0 +1,297 @@
+/* A SEND on its way: permission, number, row, answer (messaging.md 3). */
+#include "im/internal.h"
+
+/* ---- messages of the round under way -------------------------------------------------------------- */
+
+static uint64_t fresh_hash(const struct wk_record *r)
+{
+    uint64_t h = wk_hash64(r->channel_id.p, r->channel_id.n, r->channel_type);
+    return wk_hash64(r->client_msg_no.p, r->client_msg_no.n, h);
+}
+
+static uint64_t content_hash(const struct wk_record *r)
+{
+    uint64_t h = wk_hash64(r->from_uid.p, r->from_uid.n, 1);
+    return wk_hash64(r->payload.p, r->payload.n, h);
+}
+
+void im_fresh_clear(struct im_slot *is)
+{
+    is->n_fresh = 0;
+    if (is->cap_fresh > 4096) {
+        wk_free(is->fresh);
+        is->fresh = NULL;
+        is->cap_fresh = 0;
+    }
+}
+
+static int fresh_add(struct im_slot *is, const struct wk_record *r)
+{
+    if (is->n_fresh == is->cap_fresh) {
+        size_t cap = is->cap_fresh ? is->cap_fresh * 2 : 64;
+        struct im_fresh *v = wk_realloc(is->fresh, cap * sizeof(*v));
+        if (!v)
+            return WKIM_ENOMEM;
+        is->fresh = v;
+        is->cap_fresh = cap;
+    }
+    is->fresh[is->n_fresh++] = (struct im_fresh){ fresh_hash(r), content_hash(r), r->message_seq,
+                                                  r->message_id };
+    return WKIM_OK;
+}
+
+/* What is known of a client_msg_no: earlier numbers, and whether one of them is this very message. */
+struct known {
+    uint64_t seqs[WK_MSGNO_SEQS_MAX];
+    size_t n;
+    bool duplicate;
+    uint64_t seq;
+    int64_t message_id;
+};
+
+static void known_add(struct known *k, uint64_t seq)
+{
+    if (k->n == WK_MSGNO_SEQS_MAX) {
+        memmove(k->seqs, k->seqs + 1, (WK_MSGNO_SEQS_MAX - 1) * sizeof(k->seqs[0]));
+        k->n--;
+    }
+    k->seqs[k->n++] = seq;
+}
+
+static int compare_stored(struct im_slot *is, const struct wk_channel_key *key,
+                          const struct wk_record *r, uint64_t seq, struct known *k)
+{
+    struct wk_buf row = WK_BUF_INIT;
+    struct wk_record old;
+    int rc = wk_message_get(wk_slot_store(is->slot), wk_slot_id(is->slot), key, seq, &row);
+
+    if (rc == WKIM_OK && wk_record_decode(&old, wk_buf_slice(&row)) == WKIM_OK &&
+        wk_slice_eq(old.client_msg_no, r->client_msg_no) && wk_slice_eq(old.from_uid, r->from_uid) &&
+        wk_slice_eq(old.payload, r->payload)) {
+        k->duplicate = true;
+        k->seq = old.message_seq;
+        k->message_id = old.message_id;
+    }
+    wk_buf_fini(&row);
+    return rc == WKIM_ENOTFOUND ? WKIM_OK : rc;
+}
+
+static int find_known(struct im_slot *is, const struct wk_channel_key *key, const struct wk_record *r,
+                      struct known *k)
+{
+    wkim_ssize n = wk_msgno_get(wk_slot_store(is->slot), wk_slot_id(is->slot), key, r->client_msg_no,
+                                k->seqs);
+    int rc = n < 0 ? (int)n : WKIM_OK;
+
+    k->n = n > 0 ? (size_t)n : 0;
+    for (size_t i = 0; rc == WKIM_OK && is->im->opt.idempotent && i < k->n && !k->duplicate; i++)
+        rc = compare_stored(is, key, r, k->seqs[i], k);
+    if (rc != WKIM_OK || k->duplicate)
+        return rc;
+    if (is->n_fresh) {
+        uint64_t hash = fresh_hash(r), check = content_hash(r);
+        for (size_t i = 0; i < is->n_fresh; i++) {
+            const struct im_fresh *f = &is->fresh[i];
+            if (f->hash != hash)
+                continue;
+            if (f->check == check && is->im->opt.idempotent) {
+                k->duplicate = true;
+                k->seq = f->seq;
+                k->message_id = f->message_id;
+                return WKIM_OK;
+            }
+            known_add(k, f->seq);
+        }
+    }
+    return WKIM_OK;
+}
+
+/* ---- on the leader, before the log ------------------------------------------------------------------ */
+
+static enum wk_call_result refuse(struct wk_call *c, uint8_t reason, int64_t message_id)
+{
+    c->reason = reason;
+    c->code = WKIM_EDENIED;
+    c->number[0] = (uint64_t)message_id;
+    c->number[1] = 0;
+    return WK_CALL_DONE;
+}
+
+enum wk_call_result im_send_peer_handle(struct im_slot *is, struct wk_call *c)
+{
+    struct im_send_head h;
+    struct wk_record r;
+
+    if (im_send_decode(&h, wk_blob_slice(c->in)) != WKIM_OK ||
+        wk_record_decode(&r, h.record) != WKIM_OK)
+        return refuse(c, WKIM_REASON_SYSTEM_ERROR, 0);
+    wkim_slice to = im_peer(im_base_id(r.channel_id), r.from_uid);
+    uint8_t reason = im_permit_peer(is, r.from_uid, to);
+    im_channel_trim(is);
+    if (reason != WKIM_REASON_SUCCESS)
+        return refuse(c, reason, r.message_id);
+    struct wk_cluster *cl = wk_slot_cluster(is->slot);
+    wk_call_forward(cl, c, wk_cluster_slot_of(cl, im_base_id(r.channel_id)), IM_SEND);
+    return WK_CALL_PENDING;
+}
+
+enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
+{
+    struct im_send_head h;
+    struct wk_record r;
+    struct im_channel *ch;
+
+    if (im_send_decode(&h, wk_blob_slice(c->in)) != WKIM_OK ||
+        wk_record_decode(&r, h.record) != WKIM_OK)
+        return refuse(c, WKIM_REASON_SYSTEM_ERROR, 0);
+    /* Commands obey the flags and lists of the channel they belong to. */
+    if (im_channel_get(is, r.channel_type, im_base_id(r.channel_id), &ch) != WKIM_OK)
+        return refuse(c, WKIM_REASON_SYSTEM_ERROR, r.message_id);
+    uint8_t reason = im_permit_channel(is, ch, &r, h.bits & IM_SEND_API);
+    if (reason != WKIM_REASON_SUCCESS) {
+        im_channel_trim(is);
+        return refuse(c, reason, r.message_id);
+    }
+    c->reason = WKIM_REASON_SUCCESS;
+    wk_record_patch(c->in->p + (h.record.p - c->in->p), 0, wk_slot_shard(is->slot)->wall_ms);
+    if (r.flags & WKIM_FLAG_NO_PERSIST) {
+        c->number[0] = (uint64_t)r.message_id;
+        c->number[1] = 0;
+        im_fanout(is, ch, c->in, &h);
+        im_channel_trim(is);
+        return WK_CALL_DONE;
+    }
+    im_channel_trim(is);
+    return WK_CALL_PROPOSE;
+}
+
+/* ---- apply --------------------------------------------------------------------------------------------- */
+
+/* The first message of a pair makes the conversations of both sides. */
+static void first_message(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
+                          const struct wk_record *r, struct wk_call *c)
+{
+    struct im_effect_spec e = { .kind = IM_EFFECT_ENSURE, .key = im_channel_key(ch),
+                                .now_ms = r->timestamp_ms };
+    wkim_slice sid = im_channel_id(ch), parts[2] = { wk_slice(NULL, 0), wk_slice(NULL, 0) };
+    const uint8_t *bar;
+
+    if (ch->row.conversations || wk_slice_ends_with(sid, WK_LIT(IM_CMD_SUFFIX)))
+        return;
+    if (ch->type == WKIM_CHANNEL_PERSON) {
+        const uint8_t *at = memchr(sid.p, '@', sid.n);
+        if (!at)
+            return;
+        parts[0] = wk_slice(sid.p, (size_t)(at - sid.p));
+        parts[1] = wk_slice(at + 1, sid.n - parts[0].n - 1);
+    } else if (ch->type == WKIM_CHANNEL_VISITORS) {
+        parts[0] = sid;
+    } else if (ch->type == WKIM_CHANNEL_CUSTOMER_SERVICE) {
+        bar = memchr(sid.p, '|', sid.n);
+        parts[0] = bar ? wk_slice(sid.p, (size_t)(bar - sid.p)) : sid;
+    } else {
+        return;
+    }
+    struct wk_buf uids = WK_BUF_INIT;
+    for (int i = 0; i < 2; i++) {
+        bool again = i == 1 && wk_slice_eq(parts[0], parts[1]);
+        if (parts[i].n && !again && !wk_slice_eq(parts[i], WK_LIT(IM_SYSTEM_UID)))
+            wk_buf_str(&uids, parts[i]);
+    }
+    ch->row.conversations = true;
+    im_channel_save(is, txn, ch);
+    if (uids.n) {
+        im_outbox_put(is, txn, id, &e, wk_buf_slice(&uids));
+        if (c)
+            c->stage |= 1;
+    }
+    wk_buf_fini(&uids);
+}
+
+static int store_message(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch,
+                         struct wk_record *r, uint8_t *bytes, size_t n, struct known *k)
+{
+    struct wk_channel_key key = im_channel_key(ch);
+    uint32_t slot = wk_slot_id(is->slot);
+
+    r->message_seq = ch->last_seq + 1;
+    wk_record_patch(bytes, r->message_seq, r->timestamp_ms);
+    wk_message_put(txn, slot, &key, r->message_seq, wk_slice(bytes, n));
+    if (r->client_msg_no.n) {
+        known_add(k, r->message_seq);
+        wk_msgno_put(txn, slot, &key, r->client_msg_no, k->seqs, k->n);
+        if (fresh_add(is, r) != WKIM_OK)
+            return WKIM_ENOMEM;
+    }
+    if (!wk_slice_eq(r->from_uid, WK_LIT(IM_SYSTEM_UID)))
+        wk_sent_put(txn, slot, &key, r->from_uid, r->message_seq);
+    ch->last_seq = r->message_seq;
+    return WKIM_OK;
+}
+
+int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in, struct wk_call *c)
+{
+    struct im_send_head h;
+    struct wk_record r;
+    struct im_channel *ch;
+    struct known k = { .n = 0 };
+    struct wk_buf copy = WK_BUF_INIT;
+
+    /* With a waiting call its own bytes are numbered in place: they are what is stored and sent. */
+    if (im_send_decode(&h, c ? wk_blob_slice(c->in) : in) != WKIM_OK ||
+        wk_record_decode(&r, h.record) != WKIM_OK)
+        return WKIM_OK;
+    int rc = im_channel_get(is, r.channel_type, r.channel_id, &ch);
+    struct wk_channel_key key = { r.channel_type, r.channel_id };
+    if (rc == WKIM_OK && r.client_msg_no.n)
+        rc = find_known(is, &key, &r, &k);
+    if (rc != WKIM_OK)
+        return rc;
+    if (k.duplicate) {
+        if (c) {
+            c->number[0] = (uint64_t)k.message_id;
+            c->number[1] = k.seq;
+            c->stage = 0x80;
+        }
+        return WKIM_OK;
+    }
+    uint8_t *bytes;
+    if (c) {
+        bytes = c->in->p + (h.record.p - c->in->p);
+    } else {
+        wk_buf_bytes(&copy, h.record.p, h.record.n);
+        bytes = copy.p;
+    }
+    rc = copy.oom ? WKIM_ENOMEM : store_message(is, txn, ch, &r, bytes, h.record.n, &k);
+    if (rc == WKIM_OK) {
+        if (c) {
+            c->number[0] = (uint64_t)r.message_id;
+            c->number[1] = r.message_seq;
+            c->stage = 0;
+        }
+        first_message(is, txn, id, ch, &r, c);
+    }
+    wk_buf_fini(&copy);
+    return rc;
+}
+
+bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c)
+{
+    struct im_send_head h;
+    struct wk_record r;
+    struct im_channel *ch;
+
+    if (c->stage == 0x80)
+        return true;
+    if (im_send_decode(&h, wk_blob_slice(c->in)) == WKIM_OK &&
+        wk_record_decode(&r, h.record) == WKIM_OK &&
+        im_channel_get(is, r.channel_type, im_base_id(r.channel_id), &ch) == WKIM_OK) {
+        if (is->im->opt.on_stored)
+            is->im->opt.on_stored(is->im->opt.user, &r);
+        im_fanout(is, ch, c->in, &h);
+    }
+    if (!c->stage)
+        return true;
+    im_outbox_start(is, id, c);
+    return false;
+}

@@ -1,0 +1,198 @@
+#include <stdio.h>
+#include "base/hash.h"
+#include "base/limits.h"
+#include "im/answer.h"
+#include "node/node.h"
+#include "node/reply.h"
+
+/* ---- send ---------------------------------------------------------------------------------------------- */
+
+static void fill_send(struct wk_api_call *a, struct wkim_reply *r)
+{
+    wk_reply_number(r, WKIM_NUMBER_MESSAGE_ID, (int64_t)a->call.number[0]);
+    wk_reply_number(r, WKIM_NUMBER_MESSAGE_SEQ, (int64_t)a->call.number[1]);
+    if (wk_reply_add_string(r, wk_buf_slice(&a->text)) != WKIM_OK)
+        wk_reply_result(r, WKIM_ENOMEM, 0);
+}
+
+static int make_msg_no(char out[34])
+{
+    uint8_t b[16];
+
+    if (wk_random_bytes(b, sizeof(b)) != WKIM_OK)
+        return WKIM_EIO;
+    for (int i = 0; i < 16; i++)
+        snprintf(out + 2 * i, 3, "%02x", b[i]);
+    out[32] = '0'; /* the reference's form: 32 hex digits and a node digit */
+    out[33] = 0;
+    return WKIM_OK;
+}
+
+static int64_t next_id(struct wkim_node *n)
+{
+    pthread_mutex_lock(&n->api_lock);
+    int64_t id = wk_snowflake_next(&n->api_ids, wk_wall_ms());
+    pthread_mutex_unlock(&n->api_lock);
+    return id;
+}
+
+/* The stored channel of a list of receivers: online commands share one, others get one per list. */
+static void list_channel(struct wkim_node *n, const wkim_send *s, struct wk_buf *sid)
+{
+    struct wk_buf joined = WK_BUF_INIT;
+
+    if (s->flags & WKIM_FLAG_NO_PERSIST) {
+        wk_buf_bytes(sid, n->online_cmd, strlen(n->online_cmd));
+        return;
+    }
+    for (size_t i = 0; i < s->n_subscribers; i++) {
+        if (i)
+            wk_buf_u8(&joined, ',');
+        wk_buf_bytes(&joined, s->subscribers[i].p, s->subscribers[i].n);
+    }
+    wk_buf_printf(sid, "%llu" IM_CMD_SUFFIX, (unsigned long long)wk_fnv1a64(wk_buf_slice(&joined)));
+    if (joined.oom)
+        sid->oom = true;
+    wk_buf_fini(&joined);
+}
+
+static int check_send(const wkim_send *s, struct wkim_node *n)
+{
+    bool list = s->n_subscribers != 0;
+
+    if (list == (s->channel_id.n != 0) || (list && !(s->flags & WKIM_FLAG_SYNC_ONCE)))
+        return WKIM_EINVAL;
+    if (s->n_subscribers > WK_LIST_UIDS_MAX || s->channel_id.n > WK_ID_BYTES_MAX ||
+        s->from_uid.n > WK_ID_BYTES_MAX || s->client_msg_no.n > WK_ID_BYTES_MAX ||
+        s->topic.n > WK_ID_BYTES_MAX || s->payload.n > n->set.payload_max)
+        return WKIM_ETOOBIG;
+    for (size_t i = 0; i < s->n_subscribers; i++) {
+        if (s->subscribers[i].n == 0 || s->subscribers[i].n > WK_ID_BYTES_MAX)
+            return WKIM_EINVAL;
+    }
+    return WKIM_OK;
+}
+
+static void stored_channel(struct wkim_node *n, const wkim_send *s, wkim_slice from, struct wk_buf *sid,
+                           uint8_t *type)
+{
+    *type = s->channel_type;
+    if (s->n_subscribers) {
+        *type = WKIM_CHANNEL_TEMP;
+        list_channel(n, s, sid);
+        return;
+    }
+    im_stored_id(sid, s->channel_type, s->channel_id, from);
+    bool online = s->channel_type == WKIM_CHANNEL_TEMP || wk_slice_eq(s->channel_id, wk_str(n->online_cmd));
+    if ((s->flags & WKIM_FLAG_SYNC_ONCE) && !online)
+        wk_buf_bytes(sid, IM_CMD_SUFFIX, sizeof(IM_CMD_SUFFIX) - 1);
+}
+
+int wkim_message_send(wkim_node *n, const wkim_send *args, wkim_queue *q, void *user)
+{
+    wkim_send s = { 0 };
+    struct wk_buf in = WK_BUF_INIT, sid = WK_BUF_INIT, uids = WK_BUF_INIT;
+    char no[34];
+
+    if (!n || !args || args->size < offsetof(wkim_send, reserved))
+        return WKIM_EINVAL;
+    memcpy(&s, args, args->size < sizeof(s) ? args->size : sizeof(s));
+    int rc = !n->started ? WKIM_ESTOPPED : check_send(&s, n);
+    if (rc == WKIM_OK && s.client_msg_no.n == 0) {
+        rc = make_msg_no(no);
+        s.client_msg_no = wk_slice(no, 33);
+    }
+    if (rc != WKIM_OK)
+        return rc;
+    wkim_slice from = wk_slice_blank(s.from_uid) ? WK_LIT(IM_SYSTEM_UID) : s.from_uid;
+    uint8_t type;
+    stored_channel(n, &s, from, &sid, &type);
+    for (size_t i = 0; i < s.n_subscribers; i++)
+        wk_buf_str(&uids, s.subscribers[i]);
+    struct wk_record r = { .flags = s.flags & (WKIM_FLAG_NO_PERSIST | WKIM_FLAG_RED_DOT | WKIM_FLAG_SYNC_ONCE),
+                           .setting = s.setting, .channel_type = type, .message_id = next_id(n),
+                           .expire_s = s.expire_s, .channel_id = wk_buf_slice(&sid), .from_uid = from,
+                           .client_msg_no = s.client_msg_no, .topic = s.topic, .payload = s.payload };
+    struct im_send_head h = { .bits = (uint8_t)(IM_SEND_API | (s.n_subscribers ? IM_SEND_LIST : 0)),
+                              .uids = wk_buf_slice(&uids) };
+    im_send_encode(&in, &h, &r);
+    in.oom |= sid.oom | uids.oom;
+    uint32_t slot = wk_api_slot(n, im_base_id(r.channel_id));
+    wk_buf_fini(&sid);
+    wk_buf_fini(&uids);
+    return wk_api_send(n, IM_SEND, slot, &in, WK_REPLY_NONE, fill_send, s.client_msg_no, q, user);
+}
+
+/* ---- read ---------------------------------------------------------------------------------------------- */
+
+static void fill_more(struct wk_api_call *a, struct wkim_reply *r)
+{
+    wk_reply_number(r, WKIM_NUMBER_TOTAL, (int64_t)a->call.number[0]);
+    wk_reply_number(r, WKIM_NUMBER_MORE, (int64_t)a->call.number[1]);
+}
+
+static uint32_t put_key(struct wkim_node *n, struct wk_buf *in, uint8_t type, wkim_slice id, wkim_slice login)
+{
+    struct wk_buf sid = WK_BUF_INIT;
+
+    wk_api_stored_id(&sid, type, id, login);
+    im_channel_key_encode(in, type, wk_buf_slice(&sid));
+    uint32_t slot = wk_api_slot(n, im_base_id(wk_buf_slice(&sid)));
+    in->oom |= sid.oom;
+    wk_buf_fini(&sid);
+    return slot;
+}
+
+int wkim_message_sync(wkim_node *n, const wkim_message_range *r, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+
+    if (!n || !n->started || !r || r->size < sizeof(*r) || wk_api_check_id(r->channel_id) != WKIM_OK ||
+        r->login_uid.n > WK_ID_BYTES_MAX)
+        return !n || n->started ? WKIM_EINVAL : WKIM_ESTOPPED;
+    uint32_t slot = put_key(n, &in, r->channel_type, r->channel_id, r->login_uid);
+    wk_buf_u64(&in, r->start_seq);
+    wk_buf_u64(&in, r->end_seq);
+    wk_buf_u32(&in, r->limit > 0 ? (uint32_t)r->limit : 0);
+    wk_buf_u8(&in, r->pull_up == 1);
+    return wk_api_send(n, IM_MESSAGE_SYNC, slot, &in, WK_REPLY_RECORDS, fill_more, wk_slice(NULL, 0), q, user);
+}
+
+int wkim_message_get(wkim_node *n, const wkim_message_find *f, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+
+    if (!n || !n->started || !f || f->size < sizeof(*f) || wk_api_check_id(f->channel_id) != WKIM_OK)
+        return !n || n->started ? WKIM_EINVAL : WKIM_ESTOPPED;
+    if (f->n_seqs + f->n_ids + f->n_client_msg_nos > WK_LIST_UIDS_MAX)
+        return WKIM_ETOOBIG;
+    uint32_t slot = put_key(n, &in, f->channel_type, f->channel_id, f->login_uid);
+    wk_buf_u8(&in, f->oldest);
+    wk_buf_varint(&in, f->n_seqs);
+    for (size_t i = 0; i < f->n_seqs; i++)
+        wk_buf_u64(&in, f->seqs[i]);
+    wk_buf_varint(&in, f->n_ids);
+    for (size_t i = 0; i < f->n_ids; i++)
+        wk_buf_u64(&in, (uint64_t)f->ids[i]);
+    wk_buf_varint(&in, f->n_client_msg_nos);
+    for (size_t i = 0; i < f->n_client_msg_nos; i++)
+        wk_buf_str(&in, f->client_msg_nos[i]);
+    return wk_api_send(n, IM_MESSAGE_GET, slot, &in, WK_REPLY_RECORDS, NULL, wk_slice(NULL, 0), q, user);
+}
+
+static void fill_last(struct wk_api_call *a, struct wkim_reply *r)
+{
+    wk_reply_number(r, WKIM_NUMBER_MESSAGE_SEQ, (int64_t)a->call.number[0]);
+}
+
+int wkim_message_last(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id, uint8_t channel_type,
+                      int with_message, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+
+    if (!n || !n->started || wk_api_check_id(channel_id) != WKIM_OK)
+        return !n || n->started ? WKIM_EINVAL : WKIM_ESTOPPED;
+    uint32_t slot = put_key(n, &in, channel_type, channel_id, login_uid);
+    wk_buf_u8(&in, with_message != 0);
+    return wk_api_send(n, IM_MESSAGE_LAST, slot, &in, WK_REPLY_RECORDS, fill_last, wk_slice(NULL, 0), q, user);
+}

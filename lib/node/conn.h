@@ -1,0 +1,71 @@
+/* One client connection: transport, session, presence entry, unacknowledged messages.  Lives on one
+ * shard; until login on the shard that accepted it, from CONNECT on the shard of its uid's slot. */
+#ifndef WK_NODE_CONN_H
+#define WK_NODE_CONN_H
+#include "node/node.h"
+
+struct wk_conn;
+
+/* How bytes leave and how the transport is closed. @shard */
+struct wk_transport_ops {
+    /* Bring queued output out. WKIM_OK; WKIM_EAGAIN: some is left and flush comes again by itself;
+     * WKIM_EIO: the transport is gone. */
+    int (*flush)(struct wk_conn *c);
+    void (*want_input)(struct wk_conn *c, bool on);
+    void (*detach)(struct wk_conn *c);           /* leaving this shard */
+    int (*attach)(struct wk_conn *c);            /* arrived on c->shard */
+    void (*close)(struct wk_conn *c);
+};
+
+/* A RECV without RECVACK. */
+struct wk_unacked {
+    int64_t message_id;
+    struct wk_blob *blob;
+    wkim_slice channel_id; /* as this client sees it; borrowed from blob or constant */
+    uint32_t record_off;
+    uint32_t due_s;        /* monotonic seconds */
+    uint8_t flags, count;
+};
+
+struct wk_conn {
+    struct im_conn im;
+    struct wk_list link;
+    struct wkim_node *node;
+    struct wk_shard *shard;
+    struct wk_session *session;
+    const struct wk_transport_ops *tr;
+    struct wk_io io;                /* socket transport */
+    struct wkim_session *foreign;   /* the other transport */
+    struct wk_hook flush;
+    struct wk_timer timer;          /* idle limits, delayed close */
+    struct wk_timer retry;
+    struct wk_post post;            /* adopt, move */
+    struct wk_unacked *unacked;     /* ring */
+    uint32_t unacked_head, unacked_n, unacked_cap;
+    uint32_t refs;
+    uint32_t inflight_bytes;
+    uint64_t last_in_ms, close_at_ms;
+    char *text;                     /* uid, device id, token: one allocation */
+    char *remote;
+    wkim_slice token;
+    uint64_t connected_ms;
+    uint32_t in_msgs, out_msgs, in_packets, out_packets;
+    uint64_t in_bytes, out_bytes;
+    bool closed, move, want_in, proxy, json, paused;
+    uint32_t target_slot;
+    struct wk_buf head;             /* bytes of an incomplete PROXY header */
+};
+
+int wk_conn_new(struct wk_conn **out, struct wkim_node *n, const struct wk_transport_ops *tr,
+                const char *remote, bool proxy);
+void wk_conn_start(struct wk_conn *c);      /* @shard: first call on its first shard */
+void wk_conn_input(struct wk_conn *c, wkim_slice in); /* @shard */
+void wk_conn_wake(struct wk_conn *c);       /* ask for a flush at the end of the round */
+void wk_conn_destroy(struct wk_conn *c);    /* @shard; the object lives until its last reference */
+void wk_conn_unref(struct wk_conn *c);
+/* retry.c */
+int wk_conn_track(struct wk_conn *c, const struct im_push *p);
+void wk_conn_acked(struct wk_conn *c, int64_t message_id);
+void wk_conn_untrack_all(struct wk_conn *c);
+void wk_conn_retry(struct wk_timer *t);
+#endif

@@ -1,0 +1,444 @@
+/* Building, starting and stopping a node. */
+#include "node/node.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/limits.h"
+#include "node/config.h"
+#include "node/reply.h"
+
+static char *copy_text(const wkim_config *cfg, const char *key)
+{
+    const char *v = wkim_config_get(cfg, key);
+    return wk_strdup_n(v ? v : "", v ? strlen(v) : 0);
+}
+
+static uint64_t number(const wkim_config *cfg, const char *key)
+{
+    int64_t v = wkim_config_int(cfg, key);
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+static void read_settings(struct wkim_node *n, const wkim_config *cfg)
+{
+    struct wk_node_settings *s = &n->set;
+
+    s->encrypt = !wkim_config_int(cfg, "disableEncryption");
+    s->allow_json = !wkim_config_int(cfg, "disableJSONRPC");
+    s->token_auth = wkim_config_int(cfg, "tokenAuthOn");
+    s->event_to_old = true;
+    s->version_max = (uint8_t)(number(cfg, "proto.maxVersion") == 6 ? 6 : WK_PROTO_VERSION_DEFAULT);
+    s->idle_ms = number(cfg, "connIdleTime");
+    s->connect_ms = 2000;
+    s->auth_ms = 4000;
+    s->retry_ms = number(cfg, "messageRetry.interval");
+    s->retry_scan_ms = number(cfg, "messageRetry.scanInterval");
+    s->retry_max = number(cfg, "messageRetry.maxCount");
+    s->unacked_max = number(cfg, "limits.maxUnacked");
+    if (!s->unacked_max)
+        s->unacked_max = WK_CONN_UNACKED_MAX;
+    s->connections_max = number(cfg, "limits.maxConnections");
+    s->payload_max = number(cfg, "limits.maxPayload");
+    if (!s->payload_max)
+        s->payload_max = WK_FRAME_BYTES_MAX;
+    s->outbound_max = WK_OUTBOUND_BYTES_MAX;
+    s->node_id = number(cfg, "cluster.nodeId");
+}
+
+int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err)
+{
+    struct wkim_node *n;
+    uint64_t cores = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (!out || !cfg)
+        return wk_fail(err, WKIM_EINVAL, "wkim_node_new: no configuration");
+    n = wk_calloc(1, sizeof(*n));
+    if (!n)
+        return wk_fail(err, WKIM_ENOMEM, "node: out of memory");
+    n->lock_fd = -1;
+    pthread_mutex_init(&n->api_lock, NULL);
+    read_settings(n, cfg);
+    n->n_shards = (uint32_t)(number(cfg, "limits.shards") ? number(cfg, "limits.shards") : cores);
+    n->data_dir = copy_text(cfg, "dataDir");
+    n->manager_uid = copy_text(cfg, "managerUID");
+    n->manager_token = copy_text(cfg, "managerToken");
+    n->visitor_suffix = copy_text(cfg, "customerService.visitorsSuffix");
+    n->online_cmd = copy_text(cfg, "channel.onlineCmdChannelId");
+    n->shards = wk_calloc(n->n_shards, sizeof(*n->shards));
+    n->per = wk_calloc(n->n_shards, sizeof(*n->per));
+    if (wk_config_clone(&n->cfg, cfg) != WKIM_OK || !n->data_dir || !n->manager_uid ||
+        !n->manager_token || !n->visitor_suffix || !n->online_cmd || !n->shards || !n->per) {
+        wkim_node_free(n);
+        return wk_fail(err, WKIM_ENOMEM, "node: out of memory");
+    }
+    for (uint32_t i = 0; i < n->n_shards; i++) {
+        wk_shard_init(&n->shards[i], i, n->n_shards);
+        n->per[i].node = n;
+        n->per[i].shard = &n->shards[i];
+        wk_list_init(&n->per[i].conns);
+    }
+    *out = n;
+    return WKIM_OK;
+}
+
+void wkim_node_set_log(wkim_node *n, int level, wkim_log_fn fn, void *user)
+{
+    n->log = (struct wk_log){ level, fn, user };
+}
+
+/* ---- start --------------------------------------------------------------------------------------------- */
+
+static int make_dirs(const char *path, wkim_error *err)
+{
+    char buf[4096];
+    size_t n = strlen(path);
+
+    if (n == 0 || n >= sizeof(buf))
+        return wk_fail(err, WKIM_ECONFIG, "dataDir: \"%.100s\" is not a usable path", path);
+    memcpy(buf, path, n + 1);
+    for (char *p = buf + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        (void)mkdir(buf, 0750);
+        *p = '/';
+    }
+    if (mkdir(buf, 0750) != 0 && errno != EEXIST)
+        return wk_fail(err, WKIM_EIO, "dataDir: cannot create \"%.150s\": %s", path, strerror(errno));
+    return WKIM_OK;
+}
+
+static int lock_dir(struct wkim_node *n, wkim_error *err)
+{
+    char path[4200];
+    char pid[32] = "";
+
+    snprintf(path, sizeof(path), "%s/LOCK", n->data_dir);
+    n->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (n->lock_fd < 0)
+        return wk_fail(err, WKIM_EIO, "dataDir: cannot write \"%.150s\": %s", path, strerror(errno));
+    if (flock(n->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t got = read(n->lock_fd, pid, sizeof(pid) - 1);
+        pid[got > 0 ? got : 0] = 0;
+        return wk_fail(err, WKIM_EBUSY, "dataDir \"%.150s\" is in use by pid %s", n->data_dir,
+                       pid[0] ? pid : "(unknown)");
+    }
+    int len = snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+    if (ftruncate(n->lock_fd, 0) != 0 || pwrite(n->lock_fd, pid, (size_t)len, 0) != len)
+        return wk_fail(err, WKIM_EIO, "dataDir: cannot write \"%.150s\": %s", path, strerror(errno));
+    return WKIM_OK;
+}
+
+static int open_storage(struct wkim_node *n, wkim_error *err)
+{
+    struct wk_store_options so = { .cache_bytes = number(n->cfg, "storage.cacheSize"),
+                                   .memtable_bytes = number(n->cfg, "storage.memtableSize"),
+                                   .background_threads = 2 };
+    char path[4200];
+
+    int rc = make_dirs(n->data_dir, err);
+    if (rc == WKIM_OK)
+        rc = lock_dir(n, err);
+    if (rc == WKIM_OK) {
+        snprintf(path, sizeof(path), "%s/state", n->data_dir);
+        rc = wk_store_open(&n->store, path, &so, err);
+    }
+    if (rc == WKIM_OK) {
+        snprintf(path, sizeof(path), "%s/log", n->data_dir);
+        rc = wk_fs_posix_new(&n->fs, path, err);
+        n->fs_open = rc == WKIM_OK;
+    }
+    if (rc == WKIM_OK && wk_readers_new(&n->readers, 2, 4096) != WKIM_OK)
+        rc = wk_fail(err, WKIM_ENOMEM, "readers: out of memory");
+    return rc;
+}
+
+static int make_im(struct wkim_node *n, wkim_error *err)
+{
+    struct im_options o = { .shards = n->shards,
+                            .n_shards = n->n_shards,
+                            .node_id = n->set.node_id,
+                            .log = &n->log,
+                            .token_auth = n->set.token_auth,
+                            .allowlist_off_of_person = wkim_config_int(n->cfg, "whitelistOffOfPerson"),
+                            .idempotent = wkim_config_int(n->cfg, "message.idempotent"),
+                            .idle_channels_max = 4096,
+                            .conversations_max = number(n->cfg, "conversation.userMaxCount"),
+                            .manager_uid = wk_str(n->manager_uid),
+                            .manager_token = wk_str(n->manager_token),
+                            .visitor_suffix = wk_str(n->visitor_suffix),
+                            .online_cmd_channel_id = wk_str(n->online_cmd),
+                            .on_stored = wk_node_event_message,
+                            .on_online = wk_node_event_online,
+                            .user = n };
+
+    return im_new(&n->im, &o) == WKIM_OK ? WKIM_OK : wk_fail(err, WKIM_ENOMEM, "im: out of memory");
+}
+
+static int make_cluster(struct wkim_node *n, wkim_error *err)
+{
+    struct wk_cluster_options o = { .node_id = n->set.node_id,
+                                    .slot_count = (uint32_t)number(n->cfg, "cluster.slotCount"),
+                                    .shards = n->shards,
+                                    .n_shards = n->n_shards,
+                                    .store = n->store,
+                                    .log_fs = &n->fs,
+                                    .readers = n->readers,
+                                    .log = &n->log,
+                                    .machine = im_machine(n->im),
+                                    .log_bytes_max = number(n->cfg, "storage.logSize"),
+                                    .sync = wkim_config_int(n->cfg, "storage.sync") };
+    int rc = wk_cluster_new(&n->cluster, &o, err);
+
+    if (rc == WKIM_OK)
+        im_set_cluster(n->im, n->cluster);
+    return rc;
+}
+
+static int make_shards(struct wkim_node *n, wkim_error *err)
+{
+    for (uint32_t i = 0; i < n->n_shards; i++) {
+        struct wk_node_shard *p = &n->per[i];
+        /* One lane more than shards: the last is for API calls. */
+        wk_snowflake_init(&p->ids, (uint32_t)n->set.node_id, i, n->n_shards + 1);
+        p->read_buf = wk_malloc(WK_READ_BYTES);
+        if (!p->read_buf || wk_crypto_new(&p->crypto) != WKIM_OK)
+            return wk_fail(err, WKIM_ENOMEM, "shard: out of memory");
+        n->shards[i].crypto = p->crypto;
+        n->shards[i].user = p;
+        int rc = wk_loop_new(&p->loop, &n->shards[i], err);
+        if (rc != WKIM_OK)
+            return rc;
+    }
+    wk_snowflake_init(&n->api_ids, (uint32_t)n->set.node_id, n->n_shards, n->n_shards + 1);
+    return WKIM_OK;
+}
+
+int wkim_node_start(wkim_node *n, wkim_error *err)
+{
+    if (!n || n->started)
+        return wk_fail(err, WKIM_EINVAL, "the node is started already");
+    n->start_unix_ms = wk_wall_ms();
+    int rc = open_storage(n, err);
+    if (rc == WKIM_OK)
+        rc = make_im(n, err);
+    if (rc == WKIM_OK)
+        rc = make_shards(n, err);
+    if (rc == WKIM_OK)
+        rc = make_cluster(n, err);
+    for (uint32_t i = 0; rc == WKIM_OK && i < n->n_shards; i++)
+        rc = wk_loop_start(n->per[i].loop, err);
+    if (rc != WKIM_OK)
+        return rc;
+    n->started = true;
+    wk_cluster_start(n->cluster);
+    return WKIM_OK;
+}
+
+uint32_t wkim_node_slots_ready(const wkim_node *n, uint32_t *total)
+{
+    if (total)
+        *total = n->cluster ? wk_cluster_slot_count(n->cluster) : 0;
+    return n->cluster ? wk_cluster_ready(n->cluster) : 0;
+}
+
+int wkim_node_ready(const wkim_node *n)
+{
+    uint32_t total, ready = wkim_node_slots_ready(n, &total);
+    return total != 0 && ready == total;
+}
+
+static int wait_until(const wkim_node *n, int (*cond)(const wkim_node *n), int timeout_ms)
+{
+    uint64_t until = wk_now_ms() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
+    struct timespec pause = { 0, 2000000 };
+
+    while (!cond(n)) {
+        if (timeout_ms >= 0 && wk_now_ms() >= until)
+            return WKIM_ETIMEOUT;
+        nanosleep(&pause, NULL);
+    }
+    return WKIM_OK;
+}
+
+int wkim_node_wait_ready(wkim_node *n, int timeout_ms)
+{
+    return wait_until(n, wkim_node_ready, timeout_ms);
+}
+
+/* ---- stop -------------------------------------------------------------------------------------------------- */
+
+static int idle(const wkim_node *n)
+{
+    return wk_cluster_calls(n->cluster) == 0;
+}
+
+static int no_connections(const wkim_node *n)
+{
+    return atomic_load(&n->connections) == 0;
+}
+
+static void close_all(struct wk_shard *s, struct wk_post *p)
+{
+    (void)s;
+    wk_conn_close_all(WK_CONTAINER(p, struct wk_node_shard, close_all));
+}
+
+/* The threads are gone: run what is still queued on their shards from here. */
+static void drain_shards(struct wkim_node *n)
+{
+    for (int round = 0; round < 64; round++) {
+        for (uint32_t i = 0; i < n->n_shards; i++) {
+            wk_shard_own(&n->shards[i]);
+            wk_shard_poll(&n->shards[i], wk_now_ms(), wk_wall_ms());
+        }
+    }
+}
+
+int wkim_node_stop(wkim_node *n, int timeout_ms)
+{
+    wkim_error err = { 0 };
+
+    if (!n || !n->started)
+        return WKIM_OK;
+    atomic_store(&n->stopping, true);
+    int rc = wait_until(n, idle, timeout_ms / 2);
+    wk_cluster_refuse(n->cluster);
+    for (uint32_t i = 0; i < n->n_shards; i++) {
+        n->per[i].close_all.run = close_all;
+        wk_shard_post(&n->shards[i], &n->per[i].close_all);
+    }
+    if (wait_until(n, no_connections, timeout_ms / 4) != WKIM_OK)
+        rc = WKIM_ETIMEOUT;
+    if (wait_until(n, idle, timeout_ms / 4) != WKIM_OK)
+        rc = WKIM_ETIMEOUT;
+    for (uint32_t i = 0; i < n->n_shards; i++)
+        wk_loop_stop(n->per[i].loop);
+    wk_readers_free(n->readers);
+    n->readers = NULL;
+    drain_shards(n);
+    n->started = false;
+    if (wk_store_flush(n->store, &err) != WKIM_OK)
+        wk_log(&n->log, WK_LOG_WARN, "node", "flush_at_stop_failed", "reason=\"%s\"", err.text);
+    return rc;
+}
+
+void wkim_node_free(wkim_node *n)
+{
+    if (!n)
+        return;
+    if (n->started)
+        (void)wkim_node_stop(n, 10000);
+    if (n->cluster) {
+        wk_cluster_free(n->cluster);
+        drain_shards(n);
+    }
+    im_free(n->im);
+    for (uint32_t i = 0; n->per && i < n->n_shards; i++) {
+        struct wk_node_shard *p = &n->per[i];
+        wk_conn_free_pool(p);
+        wk_loop_free(p->loop);
+        wk_crypto_free(p->crypto);
+        wk_free(p->read_buf);
+        wk_buf_fini(&p->scratch);
+        wk_shard_fini(&n->shards[i]);
+    }
+    wk_readers_free(n->readers);
+    if (n->fs_open)
+        wk_fs_posix_free(&n->fs);
+    wk_store_close(n->store);
+    if (n->lock_fd >= 0)
+        close(n->lock_fd);
+    wk_queue_unref(n->events.queue);
+    wkim_config_free(n->cfg);
+    wk_free(n->data_dir);
+    wk_free(n->manager_uid);
+    wk_free(n->manager_token);
+    wk_free(n->visitor_suffix);
+    wk_free(n->online_cmd);
+    wk_free(n->shards);
+    wk_free(n->per);
+    pthread_mutex_destroy(&n->api_lock);
+    wk_free(n);
+}
+
+const char *wkim_version(void)
+{
+    return WKIM_VERSION_TEXT;
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------------- */
+
+int wkim_node_events(wkim_node *n, wkim_queue *q, uint32_t mask, size_t max)
+{
+    if (!n)
+        return WKIM_EINVAL;
+    pthread_mutex_lock(&n->api_lock);
+    wk_queue_unref(n->events.queue);
+    n->events = (struct wk_events_target){ wk_queue_ref(q), q ? mask : 0, max };
+    atomic_store(&n->event_mask, n->events.mask);
+    pthread_mutex_unlock(&n->api_lock);
+    return WKIM_OK;
+}
+
+static void emit(struct wkim_node *n, struct wkim_reply *r)
+{
+    struct wkim_queue *q;
+    size_t max;
+
+    pthread_mutex_lock(&n->api_lock);
+    q = n->events.mask & 1u << r->kind ? wk_queue_ref(n->events.queue) : NULL;
+    max = n->events.max;
+    pthread_mutex_unlock(&n->api_lock);
+    if (!q) {
+        wkim_reply_free(r);
+        return;
+    }
+    size_t dropped = wk_queue_put_event(q, r, max);
+    if (dropped)
+        wk_log(&n->log, WK_LOG_WARN, "node", "event_dropped", "count=%zu limit=%zu", dropped, max);
+    wk_queue_unref(q);
+}
+
+void wk_node_event_message(void *user, const struct wk_record *rec)
+{
+    struct wkim_node *n = user;
+    struct wk_buf row = WK_BUF_INIT, b = WK_BUF_INIT;
+
+    if (!(atomic_load_explicit(&n->event_mask, memory_order_relaxed) & 1u << WKIM_EVENT_MESSAGE))
+        return;
+    struct wkim_reply *r = wk_reply_new(WKIM_EVENT_MESSAGE, NULL);
+    wk_record_encode(&row, rec);
+    wk_buf_str(&b, wk_buf_slice(&row));
+    bool ok = r && !row.oom && !b.oom;
+    wk_buf_fini(&row);
+    if (ok) {
+        wk_reply_fill(r, &b, WK_REPLY_RECORDS);
+        emit(n, r);
+    } else {
+        wk_buf_fini(&b);
+        wkim_reply_free(r);
+    }
+}
+
+void wk_node_event_online(void *user, wkim_slice uid, uint8_t device_flag, bool online,
+                          uint64_t device_count, uint64_t user_count)
+{
+    struct wkim_node *n = user;
+
+    if (!(atomic_load_explicit(&n->event_mask, memory_order_relaxed) & 1u << WKIM_EVENT_ONLINE))
+        return;
+    struct wkim_reply *r = wk_reply_new(WKIM_EVENT_ONLINE, NULL);
+    if (!r || wk_reply_add_string(r, uid) != WKIM_OK) {
+        wkim_reply_free(r);
+        return;
+    }
+    wk_reply_number(r, WKIM_NUMBER_DEVICE_FLAG, device_flag);
+    wk_reply_number(r, WKIM_NUMBER_ONLINE, online);
+    wk_reply_number(r, WKIM_NUMBER_DEVICE_COUNT, (int64_t)device_count);
+    wk_reply_number(r, WKIM_NUMBER_USER_COUNT, (int64_t)user_count);
+    emit(n, r);
+}

@@ -1,0 +1,135 @@
+/* The composition root: one node = shards + loops + cluster + im + connections.  No business rules. */
+#ifndef WK_NODE_NODE_H
+#define WK_NODE_NODE_H
+#include <pthread.h>
+#include <wkim/wkim.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cluster/cluster.h"
+#include "crypto/crypto.h"
+#include "event/event.h"
+#include "im/im.h"
+#include "session/session.h"
+
+/* Counters of one shard: written by its thread only, summed when read. */
+struct wk_node_counters {
+    uint64_t in_msgs, out_msgs, in_bytes, out_bytes, in_packets, out_packets;
+    uint64_t connections, users, retry_queue, slow_clients, resends, refused_sends;
+    uint64_t logins, refused_logins, kicks, flood_closes;
+};
+
+struct wk_node_shard {
+    struct wkim_node *node;
+    struct wk_shard *shard;
+    struct wk_loop *loop;
+    struct wk_crypto *crypto;
+    struct wk_snowflake ids;
+    struct wk_list conns;          /* struct wk_conn of this shard */
+    uint64_t next_conn;
+    uint8_t *read_buf;             /* WK_READ_BYTES, shared by the connections of the shard */
+    struct wk_buf scratch;         /* request bytes being built */
+    struct send_op *free_sends;
+    uint32_t n_free_sends;
+    struct wk_node_counters count;
+    struct wk_post close_all;
+};
+#define WK_READ_BYTES 65536
+
+struct wk_node_settings {
+    bool encrypt, allow_json, token_auth, event_to_old, proxy_any;
+    uint8_t version_max;
+    uint64_t idle_ms, connect_ms, auth_ms;
+    uint64_t retry_ms, retry_scan_ms, retry_max, unacked_max;
+    uint64_t connections_max, payload_max, outbound_max;
+    uint64_t node_id;
+};
+
+struct wk_events_target {
+    struct wkim_queue *queue;
+    uint32_t mask;
+    size_t max;
+};
+
+struct wkim_node {
+    struct wk_node_settings set;
+    struct wkim_config *cfg;       /* our copy of what im borrows from */
+    char *data_dir;
+    char *manager_uid, *manager_token, *visitor_suffix, *online_cmd;
+    struct wk_log log;
+    struct wk_store *store;
+    struct wk_readers *readers;
+    struct wk_fs fs;
+    bool fs_open;
+    int lock_fd;
+    struct wk_shard *shards;
+    struct wk_node_shard *per;
+    uint32_t n_shards;
+    struct im *im;
+    struct wk_cluster *cluster;
+    _Atomic uint32_t next_shard;   /* of new connections */
+    _Atomic uint64_t connections;
+    _Atomic bool stopping;
+    _Atomic uint64_t api_calls;
+    pthread_mutex_t api_lock;      /* ids of API messages, event target */
+    struct wk_snowflake api_ids;
+    struct wk_events_target events;
+    _Atomic uint32_t event_mask;
+    uint64_t start_unix_ms;
+    bool started;
+};
+
+static inline struct wk_node_shard *wk_node_shard(struct wkim_node *n, const struct wk_shard *s)
+{
+    return &n->per[s->index];
+}
+
+/* queue.c, reply.c */
+enum wk_reply_layout {
+    WK_REPLY_NONE,
+    WK_REPLY_ROWS,
+    WK_REPLY_RECORDS,
+    WK_REPLY_CONVERSATIONS,
+    WK_REPLY_TEXT
+};
+struct wkim_reply *wk_reply_new(int kind, void *user);
+/* Takes the bytes of *out.  A malformed answer becomes WKIM_ECORRUPT. */
+void wk_reply_fill(struct wkim_reply *r, struct wk_buf *out_take, enum wk_reply_layout layout);
+void wk_reply_result(struct wkim_reply *r, int code, int32_t reason);
+void wk_reply_number(struct wkim_reply *r, int which, int64_t v);
+int wk_reply_add_string(struct wkim_reply *r, wkim_slice s); /* copied */
+struct wkim_queue *wk_queue_ref(struct wkim_queue *q);       /* NULL allowed */
+void wk_queue_unref(struct wkim_queue *q);
+void wk_queue_put(struct wkim_queue *q, struct wkim_reply *r); /* q NULL: freed */
+/* Drops the oldest event when more than max wait; returns how many were dropped. */
+size_t wk_queue_put_event(struct wkim_queue *q, struct wkim_reply *r, size_t max);
+
+/* api.c: one call to one slot, answered through a queue */
+struct wk_api_call {
+    struct wk_call call;
+    struct wkim_node *node;
+    struct wkim_queue *queue;
+    void *user;
+    uint8_t layout;
+    /* Puts the numbers of the answer into the reply; may be NULL. */
+    void (*fill)(struct wk_api_call *a, struct wkim_reply *r);
+    struct wk_buf text;   /* scratch of fill: client_msg_no of a send */
+};
+/* Take *in and send.  WKIM_OK, or an error without an answer. */
+int wk_api_send(struct wkim_node *n, uint16_t op, uint32_t slot, struct wk_buf *in_take, uint8_t layout,
+                void (*fill)(struct wk_api_call *a, struct wkim_reply *r), wkim_slice text,
+                wkim_queue *q, void *user);
+int wk_api_enter(struct wkim_node *n); /* counts one call under way; WKIM_OK, EBUSY, ESTOPPED */
+void wk_api_leave(struct wkim_node *n);
+uint32_t wk_api_slot(struct wkim_node *n, wkim_slice key);
+int wk_api_check_id(wkim_slice id);
+/* Stored id as the caller names it: ids of type 1 that hold an '@' are taken as stored. */
+void wk_api_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id, wkim_slice login_uid);
+
+/* conn.c */
+struct wk_conn;
+void wk_conn_close_all(struct wk_node_shard *ns);
+void wk_conn_free_pool(struct wk_node_shard *ns);
+void wk_node_event_message(void *user, const struct wk_record *r);
+void wk_node_event_online(void *user, wkim_slice uid, uint8_t device_flag, bool online,
+                          uint64_t device_count, uint64_t user_count);
+#endif

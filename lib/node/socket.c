@@ -1,0 +1,116 @@
+/* Connections over a socket of ours: readiness from the shard's loop, reads into one buffer per
+ * shard, one write per flush. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "node/conn.h"
+
+static void ready(struct wk_io *io, int what)
+{
+    struct wk_conn *c = WK_CONTAINER(io, struct wk_conn, io);
+    struct wk_node_shard *ns = wk_node_shard(c->node, c->shard);
+
+    if (what & WK_IO_WRITE) {
+        wk_conn_wake(c);
+        return;
+    }
+    ssize_t n = read(io->fd, ns->read_buf, WK_READ_BYTES);
+    if (n > 0)
+        wk_conn_input(c, wk_slice(ns->read_buf, (size_t)n));
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        wk_conn_destroy(c);
+}
+
+static int socket_flush(struct wk_conn *c)
+{
+    wkim_slice out = wk_session_out(c->session);
+
+    while (out.n) {
+        ssize_t n = send(c->io.fd, out.p, out.n, MSG_NOSIGNAL);
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            if (errno != EAGAIN)
+                return WKIM_EIO;
+            return wk_io_want(&c->io, c->io.want | WK_IO_WRITE) == WKIM_OK ? WKIM_EAGAIN : WKIM_EIO;
+        }
+        c->out_bytes += (uint64_t)n;
+        wk_node_shard(c->node, c->shard)->count.out_bytes += (uint64_t)n;
+        wk_session_out_consume(c->session, (size_t)n);
+        out = wk_session_out(c->session);
+    }
+    if (c->io.want & WK_IO_WRITE)
+        (void)wk_io_want(&c->io, c->io.want & ~WK_IO_WRITE);
+    return WKIM_OK;
+}
+
+static void socket_want_input(struct wk_conn *c, bool on)
+{
+    if (c->want_in == on)
+        return;
+    c->want_in = on;
+    if (c->io.read_event && wk_io_want(&c->io, on ? c->io.want | WK_IO_READ : c->io.want & ~WK_IO_READ) != WKIM_OK)
+        wk_conn_destroy(c);
+}
+
+static void socket_detach(struct wk_conn *c)
+{
+    wk_io_close(&c->io);
+}
+
+static int socket_attach(struct wk_conn *c)
+{
+    int rc = wk_io_open(&c->io, wk_node_shard(c->node, c->shard)->loop, c->io.fd, ready);
+
+    c->want_in = true;
+    return rc == WKIM_OK ? wk_io_want(&c->io, WK_IO_READ) : rc;
+}
+
+static void socket_close(struct wk_conn *c)
+{
+    wk_io_close(&c->io);
+    if (c->io.fd >= 0)
+        close(c->io.fd);
+    c->io.fd = -1;
+}
+
+static const struct wk_transport_ops socket_ops = {
+    .flush = socket_flush, .want_input = socket_want_input, .detach = socket_detach,
+    .attach = socket_attach, .close = socket_close,
+};
+
+static void adopt(struct wk_shard *s, struct wk_post *p)
+{
+    struct wk_conn *c = WK_CONTAINER(p, struct wk_conn, post);
+    c->shard = s;
+    wk_conn_start(c);
+}
+
+int wkim_node_attach(wkim_node *n, int fd, int proxy, const char *remote)
+{
+    struct wk_conn *c;
+    int one = 1;
+
+    if (!n || fd < 0)
+        return WKIM_EINVAL;
+    if (!n->started || atomic_load(&n->stopping))
+        return WKIM_ESTOPPED;
+    if (n->set.connections_max && atomic_load(&n->connections) >= n->set.connections_max)
+        return WKIM_EBUSY;
+    int flags = fcntl(fd, F_GETFL, 0);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return WKIM_EIO;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* not every stream is TCP */
+    int rc = wk_conn_new(&c, n, &socket_ops, remote, proxy != 0);
+    if (rc != WKIM_OK)
+        return rc;
+    c->io.fd = fd;
+    atomic_fetch_add(&n->connections, 1);
+    uint32_t i = atomic_fetch_add(&n->next_shard, 1) % n->n_shards;
+    c->post.run = adopt;
+    wk_shard_post(&n->shards[i], &c->post);
+    return WKIM_OK;
+}

@@ -1,0 +1,9 @@
+/* Private to proto/. */
+#ifndef WK_PROTO_JSONRPC_SCAN_H
+#define WK_PROTO_JSONRPC_SCAN_H
+#include "proto/jsonrpc.h"
+
+/* > 0: bytes up to the end of the first object; 0: more bytes are needed; WKIM_EPROTO: the first
+ * byte that is not blank opens no object; WKIM_ETOOBIG: over len_max, or nested too deep. */
+wkim_ssize wk_json_scan_next(struct wk_json_scan *sc, wkim_slice in, size_t len_max);
+#endif

@@ -1,0 +1,284 @@
+/* Health, addresses, variables and the small fixed answers. */
+#include "answer.h"
+#include "api_connz.h"
+#include "decode.h"
+#include "route.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+void wk_api_later(struct wk_req *r)
+{
+    const struct evhttp_uri *uri = r->ev ? evhttp_request_get_evhttp_uri(r->ev) : NULL;
+    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+    struct wk_jsonbuf b;
+    char tail[64];
+
+    snprintf(tail, sizeof(tail), " is not built yet in libwkim %s", wkim_version());
+    wk_jsonbuf_init(&b);
+    wk_jsonbuf_lit(&b, "{\"msg\":");
+    wk_jsonbuf_cstr(&b, path ? path : r->route->path);
+    wk_jsonbuf_chop(&b, '"');
+    wk_jsonbuf_lit(&b, tail);
+    wk_jsonbuf_lit(&b, "\",\"status\":501}");
+    wk_answer_buf(r, 501, WK_JSON_TYPE, &b);
+}
+
+void wk_api_health(struct wk_req *r)
+{
+    uint32_t total = 0, ready;
+    char text[96];
+
+    if (wkim_node_ready(wk_req_node(r))) {
+        wk_answer_text(r, 200, WK_JSON_TYPE, "{\"status\":\"ok\"}");
+        return;
+    }
+    ready = wkim_node_slots_ready(wk_req_node(r), &total);
+    snprintf(text, sizeof(text), "{\"message\":\"%u of %u slots are ready\",\"status\":\"error\"}",
+             ready, total);
+    wk_answer_text(r, 500, WK_JSON_TYPE, text);
+}
+
+void wk_api_healthz(struct wk_req *r)
+{
+    wk_answer_text(r, 200, WK_JSON_TYPE, "{\"status\":\"ok\"}");
+}
+
+void wk_api_readyz(struct wk_req *r)
+{
+    uint32_t total = 0, ready = wkim_node_slots_ready(wk_req_node(r), &total);
+    int ok = wkim_node_ready(wk_req_node(r));
+    char text[96];
+
+    snprintf(text, sizeof(text), "{\"ready\":%s,\"slots\":{\"ready\":%u,\"total\":%u}}",
+             ok ? "true" : "false", ready, total);
+    wk_answer_text(r, ok ? 200 : 503, WK_JSON_TYPE, text);
+}
+
+void wk_api_migrate_result(struct wk_req *r)
+{
+    wk_answer_text(r, 200, WK_JSON_TYPE,
+                   "{\"status\":\"running\",\"step\":\"\",\"last_err\":null,\"try_count\":0}");
+}
+
+/* The three address members, without the braces. */
+static void put_addresses(struct wk_jsonbuf *b, struct wk_req *r)
+{
+    const struct wk_http_options *o = wk_req_options(r);
+    int intranet = wk_req_query_i64(r, "intranet") == 1;
+
+    wk_jsonbuf_lit(b, "\"tcp_addr\":");
+    wk_jsonbuf_cstr(b, intranet ? o->intranet_tcp_addr : o->tcp_addr);
+    wk_jsonbuf_lit(b, ",\"ws_addr\":");
+    wk_jsonbuf_cstr(b, intranet ? "" : o->ws_addr);
+    wk_jsonbuf_lit(b, ",\"wss_addr\":");
+    wk_jsonbuf_cstr(b, intranet ? "" : o->wss_addr);
+}
+
+void wk_api_route(struct wk_req *r)
+{
+    struct wk_jsonbuf b;
+
+    wk_jsonbuf_init(&b);
+    wk_jsonbuf_char(&b, '{');
+    put_addresses(&b, r);
+    wk_jsonbuf_char(&b, '}');
+    wk_answer_json(r, &b);
+}
+
+void wk_api_route_batch(struct wk_req *r)
+{
+    struct wk_jsonbuf b;
+    struct wk_strs uids;
+    int is_null;
+
+    if (wk_decode_strings(r, &uids, &is_null) != WKIM_OK)
+        return;
+    wk_jsonbuf_init(&b);
+    wk_jsonbuf_lit(&b, "[{");
+    put_addresses(&b, r);
+    wk_jsonbuf_lit(&b, is_null ? ",\"uids\":null" : ",\"uids\":[");
+    for (size_t i = 0; i < uids.n; i++) {
+        wk_jsonbuf_str(&b, uids.p[i]);
+        wk_jsonbuf_char(&b, ',');
+    }
+    wk_jsonbuf_chop(&b, ',');
+    wk_jsonbuf_lit(&b, is_null ? "}]" : "]}]");
+    wk_answer_json(r, &b);
+}
+
+void wk_api_varz_setting(struct wk_req *r)
+{
+    const struct wk_http_options *o = wk_req_options(r);
+    char text[128];
+
+    snprintf(text, sizeof(text),
+             "{\"logger\":{\"trace_on\":%d,\"loki_on\":%d},\"prometheus_on\":%d,\"stress_on\":%d}",
+             o->trace_on, o->loki_on, o->prometheus_on, o->stress_on);
+    wk_answer_text(r, 200, WK_JSON_TYPE, text);
+}
+
+static void put_number(struct wk_jsonbuf *b, const char *name, uint64_t v)
+{
+    wk_jsonbuf_lit(b, ",\"");
+    wk_jsonbuf_lit(b, name);
+    wk_jsonbuf_lit(b, "\":");
+    wk_jsonbuf_u64(b, v);
+}
+
+static void put_text(struct wk_jsonbuf *b, const char *name, const char *v)
+{
+    wk_jsonbuf_lit(b, ",\"");
+    wk_jsonbuf_lit(b, name);
+    wk_jsonbuf_lit(b, "\":");
+    wk_jsonbuf_cstr(b, v);
+}
+
+/* Resident bytes of this process and the number of its threads. */
+static void process_figures(uint64_t *resident, uint64_t *threads)
+{
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "re");
+
+    *resident = 0;
+    *threads = 0;
+    while (f && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            *resident = strtoull(line + 6, NULL, 10) * 1024;
+        if (strncmp(line, "Threads:", 8) == 0)
+            *threads = strtoull(line + 8, NULL, 10);
+    }
+    if (f)
+        fclose(f);
+}
+
+/* Percent of one core since the start of the process. */
+static uint64_t cpu_percent(uint64_t uptime_s)
+{
+    struct rusage u;
+
+    if (uptime_s == 0 || getrusage(RUSAGE_SELF, &u) != 0)
+        return 0;
+    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 100 / uptime_s;
+}
+
+static void put_counters(struct wk_jsonbuf *b, struct wk_req *r, const wkim_node_stats *s)
+{
+    uint64_t resident, threads, start = s->start_unix_ms ? s->start_unix_ms : 1;
+    time_t now = time(NULL);
+    uint64_t up =
+        now > (time_t)(start / 1000) && s->start_unix_ms ? (uint64_t)now - start / 1000 : 0;
+    char uptime[32];
+
+    (void)r;
+    process_figures(&resident, &threads);
+    wk_text_uptime(up, uptime);
+    put_number(b, "connections", s->connections);
+    put_number(b, "user_handler_count", s->users_online);
+    put_number(b, "user_handler_conn_count", s->connections);
+    put_text(b, "uptime", uptime);
+    put_number(b, "goroutine", threads);
+    put_number(b, "mem", resident);
+    put_number(b, "cpu", cpu_percent(up));
+    put_number(b, "in_msgs", s->in_msgs);
+    put_number(b, "out_msgs", s->out_msgs);
+    put_number(b, "in_bytes", s->in_bytes);
+    put_number(b, "out_bytes", s->out_bytes);
+    put_number(b, "slow_clients", s->slow_clients);
+    put_number(b, "retry_queue", s->retry_queue);
+}
+
+/* conns: rows for show=conn, NULL or empty: left out. */
+static void answer_varz(struct wk_req *r, json_t *conns)
+{
+    const struct wk_http_options *o = wk_req_options(r);
+    wkim_node_stats s = {.size = sizeof(s)};
+    struct wk_jsonbuf b;
+
+    wkim_node_stats_get(wk_req_node(r), &s);
+    wk_jsonbuf_init(&b);
+    wk_jsonbuf_lit(&b, "{\"server_id\":\"");
+    wk_jsonbuf_u64(&b, s.node_id);
+    wk_jsonbuf_lit(&b, "\",\"server_name\":\"WuKongIM\"");
+    put_text(&b, "version", wkim_version());
+    put_counters(&b, r, &s);
+    put_text(&b, "tcp_addr", o->tcp_addr);
+    put_text(&b, "ws_addr", o->ws_addr);
+    put_text(&b, "wss_addr", o->wss_addr);
+    put_text(&b, "manager_addr", o->told_manager_addr);
+    put_number(&b, "manager_on", (uint64_t)o->manager_on);
+    put_text(&b, "commit", "");
+    put_text(&b, "commit_date", "");
+    put_text(&b, "tree_state", "");
+    put_text(&b, "api_url", o->api_url);
+    put_text(&b, "manager_uid", o->manager_uid);
+    put_number(&b, "manager_token_on", *o->token != 0);
+    put_number(&b, "conversation_cache_count", 0);
+    if (conns && json_array_size(conns)) {
+        wk_jsonbuf_lit(&b, ",\"conns\":");
+        wk_connz_put(&b, conns);
+    }
+    wk_jsonbuf_char(&b, '}');
+    wk_answer_json(r, &b);
+}
+
+static void on_varz_conns(struct wk_call *c, const wkim_reply *reply)
+{
+    struct wk_req *r = c->req;
+    json_t *rows = wk_connz_rows(reply, wk_text_slice("inMsgDesc"));
+    int64_t limit = wk_req_query_i64(r, "conn_limit");
+
+    if (rows) {
+        wk_connz_cut(rows, 0, limit > 0 ? (size_t)limit : WK_CONNZ_LIMIT);
+        wk_connz_strip(rows);
+    }
+    answer_varz(r, rows);
+    json_decref(rows);
+}
+
+void wk_api_varz(struct wk_req *r)
+{
+    int64_t node = wk_req_query_i64(r, "node_id");
+
+    if (node && !wk_connz_is_self(r, node))
+        wk_answer_error(r, "node not found");
+    else if (wk_text_equal(wk_req_query(r, "show"), "conn"))
+        wk_req_call(&r->call, on_varz_conns,
+                    wkim_node_connections(wk_req_node(r), (wkim_slice){NULL, 0}, wk_req_queue(r),
+                                          &r->call));
+    else
+        answer_varz(r, NULL);
+}
+
+static int is_release(struct wk_req *r)
+{
+    return strcmp(wk_req_options(r)->mode, "release") == 0;
+}
+
+void wk_api_docs(struct wk_req *r)
+{
+    if (is_release(r))
+        wk_answer_text(
+            r, 403, WK_JSON_TYPE,
+            "{\"error\":\"Documentation endpoints are disabled in release mode\",\"message\":\"API "
+            "documentation is only available in development mode for security reasons\",\"mode\":"
+            "\"release\",\"suggestion\":\"To access documentation, run the server in debug mode or "
+            "check the static documentation files\"}");
+    else
+        wk_api_later(r);
+}
+
+void wk_api_docs_health(struct wk_req *r)
+{
+    if (is_release(r))
+        wk_answer_text(r, 200, WK_JSON_TYPE,
+                       "{\"description\":\"Documentation service is disabled in release mode\","
+                       "\"mode\":\"release\",\"service\":\"docs\",\"status\":\"disabled\"}");
+    else
+        wk_api_later(r);
+}

@@ -1,0 +1,18 @@
+/* The HTTP side of the server: business API (httpAddr), operator port (manager.addr: /metrics and
+ * /health) and demo pages (demo.addr), on threads of its own.
+ *
+ * Threads: start and stop by one thread.  Stop before wkim_node_stop: it waits for the requests
+ * under way, at most two seconds. */
+#ifndef WK_HTTP_HTTP_H
+#define WK_HTTP_HTTP_H
+
+#include <wkim/node.h>
+
+struct wk_http;
+
+/* Copies what it needs of cfg; node is borrowed until wk_http_stop.  On failure err says which
+ * address could not be opened. */
+int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg, wkim_error *err);
+void wk_http_stop(struct wk_http *h); /* NULL allowed */
+
+#endif

@@ -1,0 +1,73 @@
+#include "reply_json.h"
+
+#include "message_json.h"
+
+void wk_reply_json_messages(struct wk_jsonbuf *b, const wkim_reply *r)
+{
+    size_t n = wkim_reply_messages(r);
+
+    wk_jsonbuf_char(b, '[');
+    for (size_t i = 0; i < n; i++) {
+        wkim_message m;
+
+        if (wkim_reply_message(r, i, &m) != WKIM_OK)
+            continue;
+        wk_message_json(b, &m);
+        wk_jsonbuf_char(b, ',');
+    }
+    wk_jsonbuf_chop(b, ',');
+    wk_jsonbuf_char(b, ']');
+}
+
+static void put_recents(struct wk_jsonbuf *b, const wkim_reply *r, size_t at, uint64_t n)
+{
+    wk_jsonbuf_lit(b, ",\"recents\":[");
+    for (uint64_t i = 0; i < n; i++) {
+        wkim_message m;
+
+        if (wkim_reply_recent(r, at, (size_t)i, &m) != WKIM_OK)
+            continue;
+        wk_message_json(b, &m);
+        wk_jsonbuf_char(b, ',');
+    }
+    wk_jsonbuf_chop(b, ',');
+    wk_jsonbuf_lit(b, "]}");
+}
+
+static void put_conversation(struct wk_jsonbuf *b, const wkim_conversation *c)
+{
+    wk_jsonbuf_lit(b, "{\"channel_id\":");
+    wk_jsonbuf_str(b, c->channel_id);
+    wk_jsonbuf_lit(b, ",\"channel_type\":");
+    wk_jsonbuf_u64(b, c->channel_type);
+    wk_jsonbuf_lit(b, ",\"unread\":");
+    wk_jsonbuf_i64(b, c->unread);
+    wk_jsonbuf_lit(b, ",\"timestamp\":");
+    wk_jsonbuf_u64(b, c->timestamp_ms / 1000);
+    wk_jsonbuf_lit(b, ",\"last_msg_seq\":");
+    wk_jsonbuf_u64(b, c->last_msg_seq);
+    wk_jsonbuf_lit(b, ",\"last_client_msg_no\":");
+    wk_jsonbuf_str(b, c->last_client_msg_no);
+    wk_jsonbuf_lit(b, ",\"offset_msg_seq\":0,\"readed_to_msg_seq\":");
+    wk_jsonbuf_u64(b, c->readed_to_msg_seq);
+    wk_jsonbuf_lit(b, ",\"version\":");
+    wk_jsonbuf_u64(b, c->version);
+}
+
+void wk_reply_json_conversations(struct wk_jsonbuf *b, const wkim_reply *r)
+{
+    size_t n = wkim_reply_conversations(r);
+
+    wk_jsonbuf_char(b, '[');
+    for (size_t i = 0; i < n; i++) {
+        wkim_conversation c;
+
+        if (wkim_reply_conversation(r, i, &c) != WKIM_OK)
+            continue;
+        put_conversation(b, &c);
+        put_recents(b, r, i, c.n_recents);
+        wk_jsonbuf_char(b, ',');
+    }
+    wk_jsonbuf_chop(b, ',');
+    wk_jsonbuf_char(b, ']');
+}

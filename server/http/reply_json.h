@@ -1,0 +1,14 @@
+/* Lists of messages and conversations out of answers of the library. */
+#ifndef WK_HTTP_REPLY_JSON_H
+#define WK_HTTP_REPLY_JSON_H
+
+#include "jsonbuf.h"
+
+#include <wkim/queue.h>
+
+/* All messages of the answer as an array. */
+void wk_reply_json_messages(struct wk_jsonbuf *b, const wkim_reply *r);
+/* All conversations of the answer as an array, each with its recent messages. */
+void wk_reply_json_conversations(struct wk_jsonbuf *b, const wkim_reply *r);
+
+#endif

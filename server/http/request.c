@@ -1,0 +1,275 @@
+#include "request.h"
+
+#include "answer.h"
+#include "auth.h"
+#include "route.h"
+#include "text.h"
+
+#include <event2/buffer.h>
+#include <event2/keyvalq_struct.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory of one request: zeroed, freed all at once. */
+struct wk_chunk {
+    struct wk_chunk *next;
+    size_t used, cap;
+    max_align_t bytes[];
+};
+
+#define CHUNK_BYTES 2048u
+
+void *wk_req_alloc(struct wk_req *r, size_t n)
+{
+    struct wk_chunk *c = r->memory;
+
+    if (n > SIZE_MAX / 2)
+        return NULL;
+    n = (n + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    if (!c || c->cap - c->used < n) {
+        size_t cap = n > CHUNK_BYTES ? n : CHUNK_BYTES;
+
+        c = calloc(1, sizeof(*c) + cap);
+        if (!c)
+            return NULL;
+        c->cap = cap;
+        c->next = r->memory;
+        r->memory = c;
+    }
+    void *p = (char *)c->bytes + c->used;
+
+    c->used += n;
+    return p;
+}
+
+static void free_request(struct wk_req *r)
+{
+    struct wk_http_thread *t = r->thread;
+
+    if (r->prev)
+        r->prev->next = r->next;
+    else
+        t->reqs = r->next;
+    if (r->next)
+        r->next->prev = r->prev;
+    t->n_reqs--;
+    if (r->state && r->state_free)
+        r->state_free(r->state);
+    json_decref(r->root);
+    while (r->memory) {
+        struct wk_chunk *next = r->memory->next;
+
+        free(r->memory);
+        r->memory = next;
+    }
+    free(r);
+    if (t->stopping && t->n_reqs == 0)
+        wk_http_thread_idle(t);
+}
+
+void wk_req_settle(struct wk_req *r)
+{
+    if (r->calls)
+        return;
+    if (!r->answered)
+        wk_answer_problem(r, 500, WK_JSON_TYPE, "the request was not handled", NULL);
+    free_request(r);
+}
+
+void wk_req_drop(struct wk_req *r)
+{
+    if (r->ev)
+        evhttp_connection_set_closecb(r->conn, NULL, NULL);
+    r->ev = NULL;
+    free_request(r);
+}
+
+wkim_node *wk_req_node(const struct wk_req *r)
+{
+    return r->thread->http->node;
+}
+
+wkim_queue *wk_req_queue(const struct wk_req *r)
+{
+    return r->thread->queue;
+}
+
+const struct wk_http_options *wk_req_options(const struct wk_req *r)
+{
+    return &r->thread->http->opt;
+}
+
+int wk_req_try(struct wk_call *c, void (*then)(struct wk_call *c, const wkim_reply *reply), int rc)
+{
+    if (rc != WKIM_OK)
+        return rc;
+    c->then = then;
+    c->req->calls++;
+    return WKIM_OK;
+}
+
+int wk_req_call(struct wk_call *c, void (*then)(struct wk_call *c, const wkim_reply *reply), int rc)
+{
+    if (wk_req_try(c, then, rc) != WKIM_OK)
+        wk_answer_code(c->req, rc, NULL);
+    return rc;
+}
+
+/* The connection broke while the request is under way: evhttp frees its request behind us. */
+static void client_gone(struct evhttp_connection *conn, void *arg)
+{
+    struct wk_req *r = arg;
+
+    (void)conn;
+    r->ev = NULL;
+}
+
+static const char *method_name(enum evhttp_cmd_type type)
+{
+    switch (type) {
+    case EVHTTP_REQ_GET:
+        return "GET";
+    case EVHTTP_REQ_POST:
+        return "POST";
+    case EVHTTP_REQ_HEAD:
+        return "HEAD";
+    case EVHTTP_REQ_PUT:
+        return "PUT";
+    case EVHTTP_REQ_DELETE:
+        return "DELETE";
+    case EVHTTP_REQ_OPTIONS:
+        return "OPTIONS";
+    case EVHTTP_REQ_PATCH:
+        return "PATCH";
+    default:
+        return "OTHER";
+    }
+}
+
+static void dispatch(struct wk_req *r, enum wk_http_side side)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r->ev);
+    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+    const char *method = method_name(evhttp_request_get_command(r->ev));
+
+    r->route = wk_route_find(r, side, method, wk_text_slice(path && *path ? path : "/"));
+    if (side == WK_SIDE_API && strcmp(method, "OPTIONS") != 0 && !(r->route && r->route->open) &&
+        !wk_auth_allows(r)) {
+        wk_answer_unauthorized(r);
+    } else if (strcmp(method, "OPTIONS") == 0) {
+        wk_answer_text(r, 204, NULL, "");
+    } else if (!r->route) {
+        wk_answer_not_found(r);
+    } else if (!wk_auth_operator(r)) {
+        wk_answer_problem(r, 403, WK_JSON_TYPE,
+                          "operator routes need managerToken or a connection from this host", NULL);
+    } else {
+        r->route->handler(r);
+    }
+}
+
+void wk_req_start(struct wk_http_listener *l, struct evhttp_request *ev)
+{
+    struct wk_http_thread *t = l->thread;
+    struct wk_req *r = NULL;
+
+    if (t->n_reqs < t->http->opt.requests_max && !t->stopping)
+        r = calloc(1, sizeof(*r));
+    if (!r) {
+        atomic_fetch_add_explicit(&t->http->refused, 1, memory_order_relaxed);
+        evhttp_add_header(evhttp_request_get_output_headers(ev), "Content-Type", WK_TEXT_TYPE);
+        struct evbuffer *out = evhttp_request_get_output_buffer(ev);
+
+        evbuffer_add_printf(out, "too many requests under way, try again\n");
+        evhttp_send_reply(ev, 503, "Service Unavailable", NULL);
+        return;
+    }
+    r->thread = t;
+    r->ev = ev;
+    r->conn = evhttp_request_get_connection(ev);
+    r->call.req = r;
+    r->next = t->reqs;
+    if (r->next)
+        r->next->prev = r;
+    t->reqs = r;
+    t->n_reqs++;
+    evhttp_connection_set_closecb(r->conn, client_gone, r);
+    dispatch(r, l->side);
+    wk_req_settle(r);
+}
+
+wkim_slice wk_req_body(struct wk_req *r)
+{
+    struct evbuffer *in = r->ev ? evhttp_request_get_input_buffer(r->ev) : NULL;
+    size_t n = in ? evbuffer_get_length(in) : 0;
+
+    return (wkim_slice){n ? evbuffer_pullup(in, -1) : NULL, n};
+}
+
+/* Raw value of the first pair with this key: 1 when there is one. */
+static int find_query(struct wk_req *r, const char *key, wkim_slice *value)
+{
+    const struct evhttp_uri *uri = r->ev ? evhttp_request_get_evhttp_uri(r->ev) : NULL;
+    wkim_slice rest = wk_text_slice(uri ? evhttp_uri_get_query(uri) : NULL);
+
+    while (rest.n) {
+        wkim_slice pair = rest, name, v = {NULL, 0};
+
+        if (!wk_text_split(rest, '&', &pair, &rest))
+            rest.n = 0;
+        if (!wk_text_split(pair, '=', &name, &v))
+            name = pair;
+        if (!wk_text_equal(name, key))
+            continue;
+        *value = v;
+        return 1;
+    }
+    return 0;
+}
+
+int wk_req_query_has(struct wk_req *r, const char *key)
+{
+    wkim_slice v;
+
+    return find_query(r, key, &v);
+}
+
+wkim_slice wk_req_query(struct wk_req *r, const char *key)
+{
+    wkim_slice raw, none = {NULL, 0};
+
+    if (!find_query(r, key, &raw) || raw.n == 0)
+        return none;
+    uint8_t *out = wk_req_alloc(r, raw.n);
+    wkim_ssize n = out ? wk_text_unescape(raw, 1, out) : -1;
+
+    return n < 0 ? none : (wkim_slice){out, (size_t)n};
+}
+
+int64_t wk_req_query_i64(struct wk_req *r, const char *key)
+{
+    int64_t v = 0;
+
+    wk_text_i64(wk_req_query(r, key), &v);
+    return v;
+}
+
+uint8_t wk_req_query_u8(struct wk_req *r, const char *key)
+{
+    uint64_t v = 0;
+
+    wk_text_u64(wk_req_query(r, key), &v);
+    return v > 255 ? 255 : (uint8_t)v;
+}
+
+int wk_req_is_local(const struct wk_req *r)
+{
+    char *address = NULL;
+    ev_uint16_t port;
+
+    if (!r->ev)
+        return 0;
+    evhttp_connection_get_peer(r->conn, &address, &port);
+    return address && (strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 ||
+                       strncmp(address, "::ffff:127.", 11) == 0);
+}

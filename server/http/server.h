@@ -1,0 +1,82 @@
+/* Inside the HTTP room: the object behind wk_http, its threads and what was read from the
+ * configuration.  A thread owns its event base, its queue and its requests. */
+#ifndef WK_HTTP_SERVER_H
+#define WK_HTTP_SERVER_H
+
+#include "http.h"
+
+#include <event2/event.h>
+#include <event2/http.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define WK_HTTP_THREADS_MAX 8
+#define WK_HTTP_HEADERS_MAX (64 * 1024) /* bytes of the header of a request */
+#define WK_HTTP_IDLE_S 120              /* a silent connection is closed after this */
+
+/* Texts are owned. */
+struct wk_http_options {
+    char *api_addr, *manager_addr, *demo_addr; /* "": not served */
+    char *token;                               /* managerToken, "": open */
+    char *manager_uid;
+    char *mode;
+    char *tcp_addr, *ws_addr, *wss_addr, *intranet_tcp_addr, *told_manager_addr, *api_url;
+    char *web_dir;
+    int64_t body_max;     /* bytes */
+    int64_t requests_max; /* under way, per thread */
+    int threads;
+    int send_async;
+    int manager_on, metrics_on_api, cmd_sync_off;
+    int trace_on, loki_on, prometheus_on, stress_on;
+};
+
+int wk_http_options_read(struct wk_http_options *o, const wkim_config *cfg, wkim_error *err);
+void wk_http_options_fini(struct wk_http_options *o);
+
+/* Which listener a request came in by. */
+enum wk_http_side { WK_SIDE_API, WK_SIDE_MANAGER, WK_SIDE_DEMO };
+#define WK_HTTP_SIDES 3
+
+struct wk_req;
+
+struct wk_http_listener {
+    struct wk_http_thread *thread;
+    enum wk_http_side side;
+    struct evhttp *evhttp;
+    struct evhttp_bound_socket *socket;
+    struct event *retry; /* accepts again after the process ran out of descriptors */
+};
+
+struct wk_http_thread {
+    struct wk_http *http;
+    pthread_t id;
+    int running; /* id is joinable */
+    struct event_base *base;
+    struct wk_http_listener listeners[WK_HTTP_SIDES];
+    wkim_queue *queue;
+    struct event *queue_event;
+    int stop_fd; /* eventfd, written by wk_http_stop */
+    struct event *stop_event;
+    int stopping;
+    struct wk_req *reqs; /* under way, doubly linked */
+    int64_t n_reqs;
+};
+
+/* Counters of one route by class of status (1xx..5xx), for /metrics. */
+struct wk_http_count {
+    _Atomic uint64_t by_class[6];
+};
+
+struct wk_http {
+    wkim_node *node; /* borrowed */
+    struct wk_http_options opt;
+    struct wk_http_thread threads[WK_HTTP_THREADS_MAX];
+    struct wk_http_count *counts; /* owned; one per route and one for unknown paths */
+    _Atomic uint64_t refused;     /* requests answered 503 because too many were under way */
+    uint64_t start_ms;            /* Unix time */
+};
+
+/* The last request of a stopping thread was answered. */
+void wk_http_thread_idle(struct wk_http_thread *t);
+
+#endif

@@ -1,0 +1,24 @@
+/* What a server process leaves on the machine: folders, lock, pid file, the background start. */
+#ifndef WK_SERVER_PROCESS_H
+#define WK_SERVER_PROCESS_H
+
+#include <wkim/config.h>
+
+#include "options.h"
+
+/* rootDir, dataDir, <rootDir>/run. */
+int wk_process_folders(const wkim_config *cfg, wkim_error *err);
+/* Lock on rootDir, held until the process ends; *fd is kept open. */
+int wk_process_lock(const wkim_config *cfg, int *fd, wkim_error *err);
+int wk_process_pid_write(const wkim_config *cfg, wkim_error *err);
+void wk_process_pid_remove(const wkim_config *cfg);
+/* Stop the server that holds the lock; the exit code of "stop". */
+int wk_process_stop(const wkim_config *cfg, int timeout_s);
+/* Start again without -d and wait until that process serves; the exit code of the parent. */
+int wk_process_daemon(int argc, char **argv);
+/* In the child: tell the parent that the server serves, and let go of its terminal. */
+int wk_process_pingback(const char *address);
+/* As many descriptors as the system lets us have. */
+void wk_process_raise_limits(void);
+
+#endif

@@ -1,0 +1,298 @@
+/* The store on disk: what survives, what is refused, what a checkpoint holds. */
+#include "store/store.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include "fixture.h"
+
+static const struct wk_channel_key g1 = { 2, { (const uint8_t *)"g1", 2 } };
+
+/* Batch i holds message i, its number, a member, and applied index i: one row per column. */
+static int commit_entry(struct wk_txn *t, uint64_t i)
+{
+    static const uint8_t body[900];
+    char uid[32];
+
+    snprintf(uid, sizeof(uid), "u%08llu", (unsigned long long)i);
+    wk_message_put(t, 5, &g1, i, wk_slice(body, sizeof(body)));
+    wk_msgno_put(t, 5, &g1, wk_str(uid), &i, 1);
+    wk_member_put(t, 5, &g1, WK_LIST_SUBSCRIBER, wk_str(uid), &(struct wk_row_member){ .id = i });
+    wk_applied_put(t, 5, &(struct wk_row_applied){ i, 1 });
+    return wk_txn_commit(t, NULL);
+}
+
+static int count_message(void *arg, uint64_t seq, wkim_slice record)
+{
+    uint64_t *next = arg;
+
+    assert_int_equal(record.n, 900);
+    assert_int_equal(seq, ++*next);
+    return 0;
+}
+
+static int count_member(void *arg, wkim_slice uid, const struct wk_row_member *row)
+{
+    uint64_t *next = arg;
+
+    (void)uid;
+    assert_int_equal(row->id, ++*next);
+    return 0;
+}
+
+/* Every column ends exactly at the applied index; returns it. */
+static uint64_t check_entries(struct wk_store *s)
+{
+    struct wk_row_applied a = { 0, 0 };
+    uint64_t messages = 0, members = 0, seqs[WK_MSGNO_SEQS_MAX];
+    char uid[32];
+    int rc = wk_applied_get(s, 5, &a);
+
+    assert_true(rc == WKIM_OK || rc == WKIM_ENOTFOUND);
+    assert_int_equal(wk_message_scan(s, 5, &g1, 0, UINT64_MAX, false, count_message, &messages), 0);
+    assert_int_equal(wk_member_scan(s, 5, &g1, WK_LIST_SUBSCRIBER, wk_slice(NULL, 0), count_member,
+                                    &members), 0);
+    assert_int_equal(messages, a.index);
+    assert_int_equal(members, a.index);
+    for (uint64_t i = 1; i <= a.index + 50; i++) {
+        snprintf(uid, sizeof(uid), "u%08llu", (unsigned long long)i);
+        assert_int_equal(wk_msgno_get(s, 5, &g1, wk_str(uid), seqs), i <= a.index);
+    }
+    return a.index;
+}
+
+static void orderly_close_keeps_everything(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t i = 1; i <= 100; i++)
+        assert_int_equal(commit_entry(f->txn, i), WKIM_OK);
+    fixture_close(f);
+    fixture_open(f);
+    assert_int_equal(check_entries(f->store), 100);
+}
+
+/* Runs fn in a process of its own that ends without closing the store. */
+static void in_dying_process(struct fixture *f, void (*fn)(struct fixture *f, uint64_t arg),
+                             uint64_t arg)
+{
+    int status;
+
+    fixture_close(f);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct wk_store_options opt = { 8u << 20, 256u << 10, 1 };
+        if (wk_store_open(&f->store, f->path, &opt, NULL) != WKIM_OK ||
+            wk_txn_new(&f->txn, f->store) != WKIM_OK)
+            _exit(1);
+        fn(f, arg);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    fixture_open(f);
+}
+
+static void write_flush_write(struct fixture *f, uint64_t flushed)
+{
+    for (uint64_t i = 1; i <= flushed; i++)
+        if (commit_entry(f->txn, i) != WKIM_OK)
+            _exit(2);
+    if (wk_store_flush(f->store, NULL) != WKIM_OK)
+        _exit(3);
+    for (uint64_t i = flushed + 1; i <= flushed + 20; i++)
+        if (commit_entry(f->txn, i) != WKIM_OK)
+            _exit(4);
+}
+
+static void crash_loses_only_what_was_not_flushed(void **state)
+{
+    struct fixture *f = *state;
+
+    in_dying_process(f, write_flush_write, 30);
+    assert_int_equal(check_entries(f->store), 30);
+}
+
+static void write_many(struct fixture *f, uint64_t n)
+{
+    for (uint64_t i = 1; i <= n; i++)
+        if (commit_entry(f->txn, i) != WKIM_OK)
+            _exit(2);
+}
+
+static void crash_between_background_flushes_tears_no_batch(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t n = 700; n <= 2100; n += 350) {
+        in_dying_process(f, write_many, n);
+        uint64_t kept = check_entries(f->store);
+        assert_true(kept > 0 && kept <= n);
+    }
+}
+
+static void *flush_again_and_again(void *arg)
+{
+    for (;;)
+        if (wk_store_flush(arg, NULL) != WKIM_OK)
+            _exit(5);
+    return NULL;
+}
+
+static void write_many_while_flushing(struct fixture *f, uint64_t n)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, flush_again_and_again, f->store) != 0)
+        _exit(6);
+    write_many(f, n);
+}
+
+static void crash_during_a_flush_tears_no_batch(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t n = 100; n <= 900; n += 160) {
+        in_dying_process(f, write_many_while_flushing, n);
+        assert_true(check_entries(f->store) <= n);
+    }
+}
+
+static void checkpoint_opens_as_a_store(void **state)
+{
+    struct fixture *f = *state;
+    char path[320];
+    struct wk_store *copy;
+
+    for (uint64_t i = 1; i <= 40; i++)
+        assert_int_equal(commit_entry(f->txn, i), WKIM_OK);
+    snprintf(path, sizeof(path), "%s/copy", f->dir);
+    assert_int_equal(wk_store_checkpoint(f->store, path, NULL), WKIM_OK);
+    assert_int_equal(wk_store_checkpoint(f->store, path, NULL), WKIM_EEXIST);
+    for (uint64_t i = 41; i <= 50; i++)
+        assert_int_equal(commit_entry(f->txn, i), WKIM_OK);
+    assert_int_equal(wk_store_open(&copy, path, NULL, NULL), WKIM_OK);
+    assert_int_equal(check_entries(copy), 40);
+    wk_store_close(copy);
+    assert_int_equal(check_entries(f->store), 50);
+}
+
+static void rewrite_format(struct fixture *f, const char *text)
+{
+    char path[320];
+
+    snprintf(path, sizeof(path), "%s/FORMAT", f->path);
+    if (!text) {
+        assert_int_equal(unlink(path), 0);
+        return;
+    }
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void newer_and_damaged_formats_are_refused(void **state)
+{
+    static const struct {
+        const char *text;
+        int code;
+    } cases[] = {
+        { "wkim store 2\n", WKIM_EVERSION },  { "wkim store 0\n", WKIM_ECORRUPT },
+        { "wkim store x\n", WKIM_ECORRUPT },  { "wkim store 1", WKIM_ECORRUPT },
+        { "", WKIM_ECORRUPT },                { "something else\n", WKIM_ECORRUPT },
+        { "wkim store 99999999999999999999999\n", WKIM_ECORRUPT }, { NULL, WKIM_ECORRUPT },
+    };
+    struct fixture *f = *state;
+    struct wkim_error err;
+    struct wk_store *s;
+
+    fixture_close(f);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        rewrite_format(f, cases[i].text);
+        assert_int_equal(wk_store_open(&s, f->path, NULL, &err), cases[i].code);
+        assert_int_equal(err.code, cases[i].code);
+        assert_non_null(strstr(err.text, f->path));
+    }
+    rewrite_format(f, "wkim store 2\n");
+    assert_int_equal(wk_store_open(&s, f->path, NULL, &err), WKIM_EVERSION);
+    assert_non_null(strstr(err.text, "format 2 is newer than 1"));
+    rewrite_format(f, "wkim store 1\n");
+    fixture_open(f);
+}
+
+static void second_opener_and_bad_paths_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct wkim_error err;
+    struct wk_store *s;
+    char path[320];
+
+    assert_int_equal(wk_store_open(&s, f->path, NULL, &err), WKIM_EIO);
+    snprintf(path, sizeof(path), "%s/no/such", f->dir);
+    assert_int_equal(wk_store_open(&s, path, NULL, &err), WKIM_EIO);
+    assert_non_null(strstr(err.text, path));
+    snprintf(path, sizeof(path), "%s/FORMAT", f->path);
+    assert_int_equal(wk_store_open(&s, path, NULL, &err), WKIM_EIO);
+}
+
+static void damaged_table_files_are_reported(void **state)
+{
+    struct fixture *f = *state;
+    char command[700];
+    struct wk_row_applied a;
+    uint64_t seq;
+
+    for (uint64_t i = 1; i <= 500; i++)
+        assert_int_equal(commit_entry(f->txn, i), WKIM_OK);
+    fixture_close(f);
+    snprintf(command, sizeof(command),
+             "for x in %s/rows/*.sst; do printf garbage | dd of=$x bs=1 seek=100 conv=notrunc "
+             "2>/dev/null; done", f->path);
+    assert_int_equal(system(command), 0);
+    struct wkim_error err;
+    int rc = wk_store_open(&f->store, f->path, NULL, &err);
+    if (rc == WKIM_OK) {
+        assert_int_equal(wk_txn_new(&f->txn, f->store), WKIM_OK);
+        int got = wk_applied_get(f->store, 5, &a);
+        int last = wk_message_last_seq(f->store, 5, &g1, &seq);
+        assert_true(got == WKIM_ECORRUPT || last == WKIM_ECORRUPT);
+    } else {
+        assert_int_equal(rc, WKIM_ECORRUPT);
+        f->store = NULL;
+        snprintf(command, sizeof(command), "rm -rf %s", f->path);
+        assert_int_equal(system(command), 0);
+        fixture_open(f);
+    }
+}
+
+static void statistics_grow_with_what_is_stored(void **state)
+{
+    struct fixture *f = *state;
+    struct wk_store_stats st;
+
+    for (uint64_t i = 1; i <= 1000; i++)
+        assert_int_equal(commit_entry(f->txn, i), WKIM_OK);
+    assert_int_equal(wk_store_flush(f->store, NULL), WKIM_OK);
+    wk_store_stats(f->store, &st);
+    assert_true(st.memtable_bytes > 0);
+    assert_true(st.disk_bytes > 1000);
+    assert_false(wk_store_stalled(f->store));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DISK(orderly_close_keeps_everything),
+        DISK(crash_loses_only_what_was_not_flushed),
+        DISK(crash_between_background_flushes_tears_no_batch),
+        DISK(crash_during_a_flush_tears_no_batch),
+        DISK(checkpoint_opens_as_a_store),
+        DISK(newer_and_damaged_formats_are_refused),
+        DISK(second_opener_and_bad_paths_are_refused),
+        DISK(damaged_table_files_are_reported),
+        DISK(statistics_grow_with_what_is_stored),
+    };
+    return cmocka_run_group_tests_name("rocks", tests, NULL, NULL);
+}

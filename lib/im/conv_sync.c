@@ -192,16 +192,15 @@ static void emit(struct sync *s, const struct item *it)
     uint64_t read = it->row.read_seq;
     uint64_t forced = it->row.unread_shift > 0 ? (uint64_t)it->row.unread_shift : 0;
 
-    if (it->row.deleted_seq > read)
-        read = it->row.deleted_seq;
     if (it->own > read && it->own > forced)
         read = it->own;
     if (read > it->last)
         read = it->last;
+    uint64_t floor = it->row.deleted_seq > read ? it->row.deleted_seq : read; /* hidden is not unread */
     struct im_conv_row row = { .type = it->type, .stored_id = id, .channel_id = id };
     if (it->type == WKIM_CHANNEL_PERSON)
         row.channel_id = im_peer(id, s->uid);
-    row.unread = it->last - read;
+    row.unread = it->last > floor ? it->last - floor : 0;
     row.read_seq = read;
     row.timestamp_ms = it->newest_ms;
     row.last_seq = it->newest_seq;

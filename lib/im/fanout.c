@@ -25,6 +25,10 @@ static wkim_slice seen_channel(const struct wk_record *r, wkim_slice uid)
     if (r->channel_type == WKIM_CHANNEL_TEMP)
         return id; /* temp command channels keep their name */
     id = im_base_id(id);
+    if (r->channel_type == WKIM_CHANNEL_AGENT) { /* as its sender named it */
+        const uint8_t *at = id.n ? memchr(id.p, '@', id.n) : NULL;
+        return at ? wk_slice(at + 1, id.n - (size_t)(at + 1 - id.p)) : id;
+    }
     if (r->channel_type != WKIM_CHANNEL_PERSON)
         return id;
     wkim_slice peer = im_peer(id, uid);

@@ -79,7 +79,9 @@ int wk_log_append(struct wk_log_store *l, const struct wk_log_batch *batches, si
                   struct wkim_error *err);
 int wk_log_sync(struct wk_log_store *l, struct wkim_error *err);
 
-/* Groups found at open or written since; `i` from 0 until WKIM_ENOTFOUND. */
+/* One thread calls append, sync, compact, purge and reset; what follows down to wk_log_entries, and
+ * wk_log_stats, may be called from any thread.
+ * Groups found at open or written since; `i` from 0 until WKIM_ENOTFOUND. */
 int wk_log_group(const struct wk_log_store *l, size_t i, struct wk_log_group_state *out);
 int wk_log_group_find(const struct wk_log_store *l, uint32_t group, struct wk_log_group_state *out);
 int wk_log_term(const struct wk_log_store *l, uint32_t group, uint64_t index, uint64_t *term);
@@ -92,7 +94,9 @@ wkim_ssize wk_log_entries(struct wk_log_store *l, uint32_t group, uint64_t lo, u
  * segment it allows to delete. */
 int wk_log_compact(struct wk_log_store *l, uint32_t group, uint64_t index);
 wkim_ssize wk_log_purge(struct wk_log_store *l, struct wkim_error *err); /* segments deleted */
-/* Forget the group and start at index+1 with base term (snapshot installed). */
+/* Forget the group's entries and start at index+1 with base term (snapshot installed); durable on
+ * return.  Hard state stays, raised where it must be: commit to `index`, a term below `term` to
+ * `term` with no vote.  Ends WKIM_ECORRUPT of the group. */
 int wk_log_reset(struct wk_log_store *l, uint32_t group, uint64_t index, uint64_t term,
                  struct wkim_error *err);
 

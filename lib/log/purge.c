@@ -118,6 +118,10 @@ int wk_log_reset(struct wk_log_store *l, uint32_t group, uint64_t index, uint64_
     line.last = index;
     line.base_term = term;
     line.hard_commit = line.hard_commit > index ? line.hard_commit : index;
+    if (line.hard_term < term) { /* the log is never of a later term than the hard state */
+        line.hard_term = term;
+        line.hard_vote = 0;
+    }
     int rc = wk_log_state_write(l, false, false, &line, err);
     if (rc == WKIM_OK)
         rc = wk_log_sync(l, err);
@@ -126,6 +130,8 @@ int wk_log_reset(struct wk_log_store *l, uint32_t group, uint64_t index, uint64_
     pthread_mutex_lock(&l->mu);
     wk_log_group_restart(l, g, index, term);
     g->recno = line.recno;
+    g->hard_term = line.hard_term;
+    g->hard_vote = line.hard_vote;
     g->hard_commit = line.hard_commit;
     g->mark_dirty = false;
     pthread_mutex_unlock(&l->mu);

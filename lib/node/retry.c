@@ -90,7 +90,7 @@ static void resend(struct wk_conn *c, struct wk_unacked *u)
     if (im_send_decode(&h, wk_blob_slice(u->blob)) != WKIM_OK || wk_record_decode(&r, h.record) != WKIM_OK)
         return;
     wkim_slice from = wk_slice_eq(r.from_uid, WK_LIT(IM_SYSTEM_UID)) ? wk_slice(NULL, 0) : r.from_uid;
-    (void)wk_session_recv(c->session, &r, from, u->channel_id, u->flags);
+    (void)wk_session_recv(c->session, &r, from, u->channel_id, u->flags | WKIM_FLAG_DUP);
     wk_node_shard(c->node, c->shard)->count.resends++;
 }
 

@@ -27,15 +27,15 @@ int wk_raft_append_check(const struct wk_raft_msg *m, size_t *terms, size_t *con
     return WKIM_OK;
 }
 
-/* A promise of durability: it waits for every write before it. */
-static void acknowledge(struct wk_raft *r, uint64_t to, uint64_t index)
+/* A promise of durability: unless it is kept already, it waits for every write before it. */
+void wk_raft_acknowledge(struct wk_raft *r, uint64_t to, uint64_t index)
 {
     struct wk_raft_msg *o = wk_raft_send(r, WK_RAFT_MSG_APPEND_RESP, to);
     WK_ASSERT(index <= r->log.last);
     if (!o)
         return;
     o->index = index;
-    o->after_persist = true;
+    o->after_persist = index > r->log.durable || r->durable_hard.term != r->term;
 }
 
 static void refuse(struct wk_raft *r, const struct wk_raft_msg *m)
@@ -94,7 +94,7 @@ void wk_raft_append_receive(struct wk_raft *r, const struct wk_raft_msg *m)
         return;
     }
     if (m->index < r->commit) {
-        acknowledge(r, m->from, r->commit);
+        wk_raft_acknowledge(r, m->from, r->commit);
         return;
     }
     uint64_t term;
@@ -125,7 +125,7 @@ void wk_raft_append_receive(struct wk_raft *r, const struct wk_raft_msg *m)
     const uint64_t last = m->index + m->n_entries;
     WK_ASSERT(last <= r->log.last);
     wk_raft_commit_to(r, m->commit < last ? m->commit : last);
-    acknowledge(r, m->from, last);
+    wk_raft_acknowledge(r, m->from, last);
 }
 
 void wk_raft_heartbeat_receive(struct wk_raft *r, const struct wk_raft_msg *m)

@@ -121,7 +121,6 @@ struct wk_raft_outbox {
     struct wk_raft_fifo entries; /* struct wk_raft_entry, refs owned */
     struct wk_raft_fifo reads;   /* struct wk_raft_read_state */
     bool install;
-    bool barrier;                /* some message waits for durability */
     struct wk_raft_snapshot_req req;
 };
 int wk_raft_outbox_reserve(struct wk_raft_outbox *o, size_t msgs, size_t reads);
@@ -206,6 +205,7 @@ void wk_raft_append_response(struct wk_raft *r, const struct wk_raft_msg *m);
 
 /* append.c: the follower's side */
 int wk_raft_append_check(const struct wk_raft_msg *m, size_t *terms, size_t *confs);
+void wk_raft_acknowledge(struct wk_raft *r, uint64_t to, uint64_t index);
 void wk_raft_append_receive(struct wk_raft *r, const struct wk_raft_msg *m);
 void wk_raft_heartbeat_receive(struct wk_raft *r, const struct wk_raft_msg *m);
 

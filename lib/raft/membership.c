@@ -211,16 +211,19 @@ void wk_raft_scan(struct wk_raft *r)
         return;
     if (to - l->scanned_to > WK_RAFT_SCAN_ENTRIES)
         to = l->scanned_to + WK_RAFT_SCAN_ENTRIES;
-    if (wk_raft_fifo_reserve(&l->confs, WK_RAFT_SCAN_ENTRIES, sizeof(struct wk_raft_pending_conf)))
-        return;
     const wkim_ssize n = l->reader.entries(l->reader.user, l->scanned_to + 1, to + 1,
                                            r->opt.apply_bytes_max, e, WK_RAFT_SCAN_ENTRIES);
     if (n == WKIM_ENOTFOUND || n == 0)
         wk_raft_fault_set(r, "a committed entry is missing from the log");
+    size_t confs = 0;
+    for (wkim_ssize i = 0; i < n; i++)
+        confs += e[i].type == WK_RAFT_ENTRY_CONF;
+    const bool room = wk_raft_fifo_reserve(&l->confs, confs, sizeof(struct wk_raft_pending_conf)) ==
+                      WKIM_OK; /* without it, the next event tries again */
     for (wkim_ssize i = 0; i < n; i++) {
-        WK_ASSERT(e[i].index == l->scanned_to + 1);
-        l->scanned_to++;
-        if (e[i].type == WK_RAFT_ENTRY_CONF) {
+        l->scanned_to += room;
+        if (room && e[i].type == WK_RAFT_ENTRY_CONF) {
+            WK_ASSERT(e[i].index == l->scanned_to);
             if (wk_raft_conf_decode(&c, wk_blob_slice(e[i].data)) == WKIM_OK && c.n_voters > 0)
                 wk_raft_log_conf_add(l, e[i].index, &c);
             else

@@ -18,7 +18,7 @@ void wk_raft_outbox_clear(struct wk_raft_outbox *o)
     wk_raft_fifo_pop(&o->msgs, o->msgs.n);
     wk_raft_fifo_pop(&o->firsts, o->firsts.n);
     wk_raft_fifo_pop(&o->reads, o->reads.n);
-    o->install = o->barrier = false;
+    o->install = false;
 }
 
 void wk_raft_outbox_fini(struct wk_raft_outbox *o)

@@ -31,10 +31,6 @@ struct wk_raft_msg *wk_raft_send(struct wk_raft *r, uint8_t type, uint64_t to)
     m->from = r->opt.id;
     m->to = to;
     m->term = r->term;
-    /* Promises are of these kinds; everything else may leave at once. */
-    if (type == WK_RAFT_MSG_VOTE || type == WK_RAFT_MSG_VOTE_RESP ||
-        type == WK_RAFT_MSG_APPEND_RESP || type == WK_RAFT_MSG_SNAPSHOT_STATUS)
-        o->barrier = true;
     return m;
 }
 
@@ -89,8 +85,11 @@ static void restore(struct wk_raft *r)
         r->pending.install = true;
         r->pending.req = r->install;
         r->opt.installing = NULL;
-        if (r->commit > o->last_index)
-            r->commit = o->last_index > o->hard.commit ? o->last_index : o->hard.commit;
+        if (r->commit > r->install.index)
+            r->commit = r->install.index; /* what completes the pull must not take it back */
+        if (r->applied > r->commit)
+            r->applied = r->apply_handed = r->commit;
+        r->handed_hard.commit = 0;
     }
     wk_raft_conf_switch(r, &o->conf);
     wk_raft_become_follower(r, r->term, 0);

@@ -72,6 +72,14 @@ static void batch_hand_out(struct wk_raft *r, struct wk_raft_ready *out)
     l->handed = l->last;
 }
 
+static bool outbox_waits(const struct wk_raft_outbox *o)
+{
+    for (size_t i = 0; i < o->msgs.n; i++)
+        if (WK_RAFT_FIFO_AT(&o->msgs, struct wk_raft_msg, i)->after_persist)
+            return true;
+    return false;
+}
+
 int wk_raft_ready(struct wk_raft *r, struct wk_raft_ready *out)
 {
     *out = (struct wk_raft_ready){ 0 };
@@ -83,7 +91,8 @@ int wk_raft_ready(struct wk_raft *r, struct wk_raft_ready *out)
     bool persist = r->log.handed < r->log.last || vote_changed(r);
     /* A promise emitted with nothing to write still waits for the writes before it: it gets an
      * empty batch of its own behind them. */
-    if (r->pending.barrier && r->log.batches.n > 0)
+    const bool barrier = outbox_waits(&r->pending);
+    if (barrier && r->log.batches.n > 0)
         persist = true;
     WK_ASSERT(r->log.last - r->log.handed <= UINT32_MAX);
     if (persist && wk_raft_fifo_reserve(&r->log.batches, 1, sizeof(struct wk_raft_batch)))
@@ -96,7 +105,7 @@ int wk_raft_ready(struct wk_raft *r, struct wk_raft_ready *out)
     out->hard = r->handed_hard;
     if (persist)
         batch_hand_out(r, out);
-    for (size_t i = 0; !persist && r->out.barrier && i < r->out.msgs.n; i++)
+    for (size_t i = 0; !persist && barrier && i < r->out.msgs.n; i++)
         WK_RAFT_FIFO_AT(&r->out.msgs, struct wk_raft_msg, i)->after_persist = false;
     apply_hand_out(r, out);
     out->msgs = r->out.msgs.n ? WK_RAFT_FIFO_AT(&r->out.msgs, struct wk_raft_msg, 0) : NULL;

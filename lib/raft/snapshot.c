@@ -45,15 +45,6 @@ static void install_begin(struct wk_raft *r, const struct wk_raft_msg *m)
     r->pending.install = true;
 }
 
-static void have_it(struct wk_raft *r, uint64_t to)
-{
-    struct wk_raft_msg *o = wk_raft_send(r, WK_RAFT_MSG_APPEND_RESP, to);
-    if (!o)
-        return;
-    o->index = r->commit;
-    o->after_persist = true;
-}
-
 void wk_raft_snapshot_receive(struct wk_raft *r, const struct wk_raft_msg *m)
 {
     bool learner;
@@ -71,7 +62,7 @@ void wk_raft_snapshot_receive(struct wk_raft *r, const struct wk_raft_msg *m)
         return;
     }
     if (m->index <= r->commit) {
-        have_it(r, m->from);
+        wk_raft_acknowledge(r, m->from, r->commit);
         return;
     }
     const int rc = wk_raft_log_term(&r->log, m->index, &term);
@@ -80,7 +71,7 @@ void wk_raft_snapshot_receive(struct wk_raft *r, const struct wk_raft_msg *m)
     if (rc == WKIM_OK && term == m->log_term) {
         /* The log holds it already, perhaps in writes still in flight: no need to pull. */
         wk_raft_commit_to(r, m->index);
-        have_it(r, m->from);
+        wk_raft_acknowledge(r, m->from, r->commit);
         return;
     }
     install_begin(r, m);

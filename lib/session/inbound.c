@@ -30,7 +30,6 @@ static int send_open(struct wk_session *s, const struct wk_send *m, struct wk_bu
         return rc;
     if (!wk_equal_ct(wk_slice(key, sizeof(key)), m->msg_key))
         return WKIM_ECRYPTO;
-    wk_buf_clear(plain);
     return wk_open(s->crypto, &s->cipher, m->payload, plain);
 }
 
@@ -53,25 +52,46 @@ static int send_refuse(struct wk_session *s, const struct wk_packet *p)
     return rc ? wk_session_die(s, rc, wkim_strerror(rc)) : WKIM_OK;
 }
 
-static int on_send(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id,
-                   struct wk_buf *plain)
+static int send_deliver(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice text,
+                        wkim_slice plain)
+{
+    uint64_t ack;
+    if (wk_acks_add(s, p, has_id, text, &ack))
+        return wk_session_die(s, WKIM_ENOMEM, "out of memory");
+    s->ev.on_send(s->user, &p->u.send, p->flags, plain, ack);
+    return WKIM_OK;
+}
+
+/* The opened payload is never longer than the sealed one, so a buffer of that size is not grown and
+ * may stand on the stack; only long payloads need memory. */
+static int on_sealed_send(struct wk_session *s, const struct wk_packet *p)
 {
     const struct wk_send *m = &p->u.send;
-    const bool json = s->wire == WK_WIRE_JSON;
-    wkim_slice payload = m->payload;
-    if (s->encrypt && !json) {
-        const int rc = send_open(s, m, plain);
-        if (rc == WKIM_ENOMEM)
-            return wk_session_die(s, rc, "out of memory");
-        if (rc)
-            return send_refuse(s, p);
-        payload = wk_buf_slice(plain);
-    }
-    uint64_t ack;
-    if (wk_acks_add(s, p, has_id, json ? id : m->client_msg_no, &ack))
-        return wk_session_die(s, WKIM_ENOMEM, "out of memory");
-    s->ev.on_send(s->user, m, p->flags, payload, ack);
-    return WKIM_OK;
+    uint8_t room[WK_SESSION_PLAIN_BYTES];
+    const bool fits = m->payload.n <= sizeof(room);
+    struct wk_buf plain = WK_BUF_INIT;
+    if (fits)
+        plain = (struct wk_buf){ .p = room, .cap = sizeof(room) };
+    int rc = send_open(s, m, &plain);
+    if (rc == WKIM_ENOMEM)
+        (void)wk_session_die(s, rc, "out of memory");
+    else if (rc)
+        rc = send_refuse(s, p);
+    else
+        rc = send_deliver(s, p, false, m->client_msg_no, wk_buf_slice(&plain));
+    if (!fits)
+        wk_buf_fini(&plain);
+    return rc;
+}
+
+static int on_send(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id)
+{
+    const struct wk_send *m = &p->u.send;
+    if (s->wire == WK_WIRE_JSON)
+        return send_deliver(s, p, has_id, id, m->payload);
+    if (s->encrypt)
+        return on_sealed_send(s, p);
+    return send_deliver(s, p, false, m->client_msg_no, m->payload);
 }
 
 /* ---- open session -------------------------------------------------------------------------------- */
@@ -95,12 +115,11 @@ static int on_disconnect(struct wk_session *s, const struct wk_packet *p, bool h
     return wk_session_die(s, WKIM_OK, "disconnected by the client");
 }
 
-int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id,
-                        struct wk_buf *plain)
+int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id)
 {
     switch (p->type) {
     case WK_PACKET_SEND:
-        return on_send(s, p, has_id, id, plain);
+        return on_send(s, p, has_id, id);
     case WK_PACKET_RECVACK:
         if (s->ev.on_recvack)
             s->ev.on_recvack(s->user, &p->u.recvack, p->flags);
@@ -116,7 +135,7 @@ int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool ha
 
 /* ---- stream -------------------------------------------------------------------------------------- */
 
-static wkim_ssize binary_step(struct wk_session *s, wkim_slice in, struct wk_buf *plain)
+static wkim_ssize binary_step(struct wk_session *s, wkim_slice in)
 {
     struct wk_packet p;
     struct wkim_error err;
@@ -128,7 +147,7 @@ static wkim_ssize binary_step(struct wk_session *s, wkim_slice in, struct wk_buf
             s, n == WKIM_EUNSUPPORTED ? WKIM_REASON_HEADER : WKIM_REASON_PAYLOAD_DECODE, (int)n,
             err.text);
     if (s->state == WK_SESSION_OPEN)
-        (void)wk_session_dispatch(s, &p, false, wk_slice(NULL, 0), plain);
+        (void)wk_session_dispatch(s, &p, false, wk_slice(NULL, 0));
     else if (p.type == WK_PACKET_CONNECT)
         (void)wk_session_connect(s, &p.u.connect, false, wk_slice(NULL, 0));
     else
@@ -156,7 +175,6 @@ static size_t decide_wire(struct wk_session *s, wkim_slice in)
 /* Use whole frames at the start of `in`; returns bytes used. */
 static size_t run(struct wk_session *s, wkim_slice in)
 {
-    struct wk_buf plain = WK_BUF_INIT;
     struct wk_arena arena;
     wk_arena_init(&arena, 0);
     size_t used = 0;
@@ -167,13 +185,12 @@ static size_t run(struct wk_session *s, wkim_slice in)
             continue;
         }
         const wkim_ssize n = s->wire == WK_WIRE_JSON ? wk_session_json_step(s, rest, &arena)
-                                                     : binary_step(s, rest, &plain);
+                                                     : binary_step(s, rest);
         if (n <= 0)
             break;
         used += (size_t)n;
     }
     wk_arena_fini(&arena);
-    wk_buf_fini(&plain);
     return used;
 }
 
@@ -186,13 +203,28 @@ static void keep(struct wk_session *s, wkim_slice in)
     }
 }
 
+/* A few bytes left over may not hold on to a buffer that once held a long frame. */
+static void consume_kept(struct wk_session *s, size_t used)
+{
+    struct wk_buf rest = WK_BUF_INIT;
+    const size_t n = s->in.n - used;
+    if (s->in.cap - n > WK_SESSION_IN_SLACK_MAX && n < s->in.cap / 4)
+        wk_buf_bytes(&rest, s->in.p + used, n);
+    if (rest.n == 0) {
+        wk_buf_consume(&s->in, used);
+        return;
+    }
+    wk_buf_fini(&s->in);
+    s->in = rest;
+}
+
 static void run_kept(struct wk_session *s)
 {
     const size_t used = run(s, wk_buf_slice(&s->in));
     if (s->state == WK_SESSION_CLOSING || used == s->in.n)
         wk_buf_fini(&s->in);
     else if (used)
-        wk_buf_consume(&s->in, used);
+        consume_kept(s, used);
 }
 
 /* Complete the kept part of a frame with no more bytes than it lacks, so that the frames behind it

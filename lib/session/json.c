@@ -51,7 +51,7 @@ static int next_object(struct wk_session *s, struct wk_json_in *in)
         make_client_msg_no(made);
         in->packet.u.send.client_msg_no = wk_slice(made, sizeof(made));
     }
-    return wk_session_dispatch(s, &in->packet, in->has_id, in->id, NULL);
+    return wk_session_dispatch(s, &in->packet, in->has_id, in->id);
 }
 
 static int too_large(struct wk_session *s)

@@ -13,9 +13,13 @@ void wk_session_out_make_room(struct wk_session *s)
     }
 }
 
+/* The queue is empty.  A buffer for some answers is kept, so that they cost no allocation; one that
+ * held messages is not, as most connections rest most of the time. */
 static void out_release(struct wk_session *s)
 {
-    wk_buf_fini(&s->out);
+    if (s->out.cap > WK_SESSION_OUT_KEPT_MAX)
+        wk_buf_fini(&s->out);
+    wk_buf_clear(&s->out);
     s->out_head = 0;
 }
 

@@ -7,6 +7,12 @@
 #include "proto/jsonrpc.h"
 #include "session/session.h"
 
+enum {
+    WK_SESSION_OUT_KEPT_MAX = 256,    /* bytes of an empty output buffer that is not freed */
+    WK_SESSION_IN_SLACK_MAX = 4096,   /* unused bytes of the input buffer that are not given back */
+    WK_SESSION_PLAIN_BYTES = 2048     /* sealed payloads up to this are opened on the stack */
+};
+
 enum wk_session_wire { WK_WIRE_UNDECIDED, WK_WIRE_BINARY, WK_WIRE_JSON };
 
 /* Kept only from CONNECT to the verdict. */
@@ -75,8 +81,7 @@ void wk_session_out_make_room(struct wk_session *s);
 /* First packet. */
 int wk_session_connect(struct wk_session *s, const struct wk_connect *c, bool has_id, wkim_slice id);
 /* Packets of an open session, in either form. */
-int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id,
-                        struct wk_buf *plain);
+int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id);
 /* Use one JSON object: > 0 bytes used, 0 more needed, < 0 the session ended. */
 wkim_ssize wk_session_json_step(struct wk_session *s, wkim_slice in, struct wk_arena *arena);
 /* Use kept bytes as far as the state allows. */

@@ -43,7 +43,7 @@ struct sim_item {
 };
 
 struct sim_pull { /* a snapshot install under way */
-    bool active, resetting;
+    bool active, resetting, superseded; /* superseded: `req` is newer than what is being stored */
     struct wk_raft_snapshot_req req; /* survives a crash, like a record the install begins with */
     uint64_t number;
     unsigned chunks, tries;
@@ -57,7 +57,7 @@ struct sim_group {
     struct wk_raft *raft; /* NULL: the node is down or the group is damaged */
     bool damaged;
     struct sim_state now, durable;
-    uint64_t apply_to;       /* handed out by the core */
+    uint64_t apply_to, told; /* handed out by the core; reported back to it */
     uint64_t term, vote;     /* acknowledged as durable */
     uint64_t voted_term, voted_for;
     uint64_t commit_seen;

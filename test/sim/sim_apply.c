@@ -68,7 +68,7 @@ static uint64_t written_to(const struct sim_node *n, uint32_t group, uint64_t to
 void sim_apply(struct sim_node *n, uint32_t group)
 {
     struct sim_group *g = &n->groups[group];
-    const uint64_t to = written_to(n, group, g->apply_to), before = g->now.applied;
+    const uint64_t to = written_to(n, group, g->apply_to);
     const uint32_t epoch = n->epoch;
     struct wk_log_entry e[16];
 
@@ -87,10 +87,14 @@ void sim_apply(struct sim_node *n, uint32_t group)
             wk_blob_unref(e[i].data);
         }
     }
-    if (g->now.applied == before || n->sim->failed || n->epoch != epoch)
+    /* A pulled state may be ahead of what the core hands out: those entries are skipped. */
+    const uint64_t told = g->apply_to < g->now.applied ? g->apply_to : g->now.applied;
+    if (told <= g->told || n->sim->failed || n->epoch != epoch)
         return;
-    const struct wk_raft_event ev = { .type = WK_RAFT_APPLIED, .u.applied = g->now.applied };
-    sim_node_step(n, group, &ev);
+    g->told = told;
+    const struct wk_raft_event ev = { .type = WK_RAFT_APPLIED, .u.applied = told };
+    if (sim_node_step(n, group, &ev) != WKIM_OK)
+        sim_fail(n->sim, "node %llu group %u: APPLIED %llu refused", U(n->id), group, U(told));
 }
 
 /* The pull's source keeps its log from the pulled index on (R12). */
@@ -110,14 +114,14 @@ void sim_node_flush(struct sim_node *n, uint32_t group, bool compact)
 {
     struct sim_group *g = &n->groups[group];
     struct wk_log_group_state st;
-    uint64_t to, pin = pinned(n, group);
+    uint64_t to = g->told, pin = pinned(n, group);
 
     if (!g->raft || g->pull.resetting)
         return;
     g->durable = g->now;
-    if (!compact || g->durable.applied <= n->sim->mix.trail)
+    if (!compact || g->pull.active || to <= n->sim->mix.trail)
         return;
-    to = g->durable.applied - n->sim->mix.trail;
+    to -= n->sim->mix.trail;
     if (to > pin)
         to = pin;
     if (wk_log_compact(n->log, group, to) != WKIM_OK ||
@@ -140,14 +144,18 @@ static void pull_end(struct sim_node *n, uint32_t group, bool ok)
     struct wk_raft_event ev = { .type = WK_RAFT_SNAPSHOT_DONE };
 
     g->pull.active = g->pull.resetting = false;
+    /* The core goes on from the position it was offered; the state may be newer already. */
     ev.u.snapshot.ok = ok;
-    ev.u.snapshot.index = ok ? g->now.applied : g->pull.req.index;
-    ev.u.snapshot.term = ok ? g->now.term : g->pull.req.term;
-    ev.u.snapshot.conf = &g->now.conf;
+    ev.u.snapshot.index = g->pull.req.index;
+    ev.u.snapshot.term = g->pull.req.term;
+    ev.u.snapshot.conf = &g->pull.req.conf;
+    if (ok)
+        g->apply_to = g->told = g->pull.req.index;
     sim_trace(n->sim, "n%llu g%u install %s at %llu", U(n->id), group, ok ? "done" : "failed",
               U(ev.u.snapshot.index));
     n->sim->installs += ok;
-    sim_node_step(n, group, &ev);
+    if (sim_node_step(n, group, &ev) != WKIM_OK)
+        sim_fail(n->sim, "node %llu group %u: SNAPSHOT_DONE refused", U(n->id), group);
 }
 
 /* The next chunk; the event carries the number of its install. */
@@ -163,8 +171,9 @@ void sim_pull_start(struct sim_node *n, uint32_t group, const struct wk_raft_sna
 {
     struct sim_group *g = &n->groups[group];
 
-    if (g->pull.resetting) {
-        sim_fail(n->sim, "node %llu group %u: install while installing", U(n->id), group);
+    if (g->pull.resetting) { /* begins when the one before is stored */
+        g->pull.req = *req;
+        g->pull.superseded = true;
         return;
     }
     sim_trace(n->sim, "n%llu g%u install from n%llu at %llu/%llu", U(n->id), group, U(req->from),
@@ -188,8 +197,8 @@ static void pull_store(struct sim_node *n, uint32_t group, const struct sim_stat
     sim_check_applied(n, group, from->term, wk_hash64(&from->count, sizeof(from->count), from->hash));
     it->group = group;
     it->reset = true;
-    it->reset_index = from->applied;
-    it->reset_term = from->term;
+    it->reset_index = g->pull.req.index;
+    it->reset_term = g->pull.req.term;
     sim_submit(n, it);
 }
 
@@ -221,9 +230,12 @@ void sim_pull_step(struct sim_node *n, uint32_t group, uint64_t number)
 
 void sim_pull_done(struct sim_node *n, uint32_t group)
 {
-    struct sim_group *g = &n->groups[group];
+    const struct wk_raft_snapshot_req next = n->groups[group].pull.req;
 
-    if (g->apply_to < g->now.applied)
-        g->apply_to = g->now.applied;
-    pull_end(n, group, true);
+    if (!n->groups[group].pull.superseded) {
+        pull_end(n, group, true);
+        return;
+    }
+    n->groups[group].pull.resetting = n->groups[group].pull.superseded = false;
+    sim_pull_start(n, group, &next);
 }

@@ -179,8 +179,8 @@ void sim_mix_draw(struct sim_mix *m, struct sim_options *opt)
                                                 : 1 + (unsigned)wk_rng_below(&r, 4);
     *m = (struct sim_mix){
         .faults = (uint32_t)wk_rng_next(&r),
-        .fault_us = (20 + wk_rng_below(&r, 600)) * SIM_MS,
-        .client_us = (2 + wk_rng_below(&r, 30)) * SIM_MS,
+        .fault_us = (5 + wk_rng_below(&r, 300)) * SIM_MS,
+        .client_us = (5 + wk_rng_below(&r, 60)) * SIM_MS,
         .segment_bytes = 8192u << wk_rng_below(&r, 5),
         .cache_bytes = wk_rng_below(&r, 3) == 0 ? 0 : 4096u << wk_rng_below(&r, 6),
         .msg_bytes = 200u << wk_rng_below(&r, 8),
@@ -224,7 +224,7 @@ struct sim *sim_new(const struct sim_options *opt, const struct sim_mix *mix)
         sim_clock_init(&n->clock);
         sim_node_start(n);
     }
-    sim_post(s, SIM_S, SIM_FAULT, 0, 0, NULL);
+    sim_post(s, SIM_S / 2, SIM_FAULT, 0, 0, NULL);
     sim_post(s, 1, SIM_CLIENT, 0, 0, NULL);
     return s;
 }
@@ -268,9 +268,9 @@ bool sim_finish(struct sim *s)
 
     s->quiet = true;
     sim_heal(s);
-    sim_run_for(s, 8 * SIM_S);
+    sim_run_for(s, 2 * SIM_S);
     s->no_client = true;
-    for (int round = 0; round < 40 && !s->failed; round++) {
+    for (int round = 0; round < 80 && !s->failed; round++) {
         unsigned missing = 0;
         for (uint32_t g = 0; g < s->opt.groups; g++) {
             if (goal[g] == 0 && sim_propose(s, g, 16))
@@ -282,7 +282,7 @@ bool sim_finish(struct sim *s)
         }
         if (missing == 0)
             return !s->failed;
-        sim_run_for(s, SIM_S);
+        sim_run_for(s, SIM_S / 2);
     }
     for (uint32_t g = 0; g < s->opt.groups && !s->failed; g++) {
         if (goal[g] == 0 || !caught_up(s, g, goal[g]))

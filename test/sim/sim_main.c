@@ -83,7 +83,7 @@ static int run_seeds(const struct sim_options *opt, uint64_t seeds, bool twice)
 
 int main(int argc, char **argv)
 {
-    struct sim_options opt = { .seed = 1, .steps = 6000 };
+    struct sim_options opt = { .seed = 1, .steps = 10000 };
     uint64_t seeds = 1;
     bool twice = false;
 

@@ -381,8 +381,9 @@ static void group_start(struct sim_node *n, uint32_t group)
     log_behind_state(n, group, &st);
     sim_check_restart(n, group, &st);
     g->now = g->durable;
-    g->apply_to = g->now.applied;
+    g->apply_to = g->told = g->now.applied;
     g->role = 0;
+    const bool installing = g->pull.active && (!g->pull.resetting || g->pull.superseded);
     const struct wk_raft_options opt = {
         .id = n->id,
         .seed = wk_rng_next(&n->sim->rng),
@@ -399,9 +400,9 @@ static void group_start(struct sim_node *n, uint32_t group)
         .first_index = st.first_index,
         .last_index = st.last_index,
         .applied = g->now.applied,
-        .installing = g->pull.active ? &g->pull.req : NULL,
+        .installing = installing ? &g->pull.req : NULL,
     };
-    g->pull.active = g->pull.resetting = false;
+    g->pull.active = g->pull.resetting = g->pull.superseded = false;
     if (wk_raft_new(&g->raft, &opt, &err) != WKIM_OK)
         sim_fail(n->sim, "node %llu group %u does not start: %s", U(n->id), group, err.text);
 }
@@ -416,7 +417,14 @@ void sim_node_start(struct sim_node *n)
 
     n->epoch++;
     s->restarts++;
-    if (wk_log_open(&n->log, &n->fs, &opt, &err) != WKIM_OK) {
+    const int rc = wk_log_open(&n->log, &n->fs, &opt, &err);
+    if (rc == WKIM_ENOSPC || (rc == WKIM_EIO && !s->quiet)) { /* the disk fails now as well */
+        sim_disk_cut(n->disk, (enum sim_cut)sim_rand(s, 3));
+        sim_disk_space(n->disk, UINT64_MAX);
+        sim_post(s, sim_rand(s, 2 * SIM_S) + 1, SIM_RESTART, (unsigned)n->id - 1, 0, NULL);
+        return;
+    }
+    if (rc != WKIM_OK) {
         sim_fail(s, "node %llu: the log does not open: %s", U(n->id), err.text);
         return;
     }

@@ -97,6 +97,10 @@ static inline void model_step(struct wk_rng *r, struct model_group *groups, stru
         g->floor_term = s->term;
         if (g->hard_commit < s->index)
             g->hard_commit = s->index;
+        if (g->hard_term < s->term) {
+            g->hard_term = s->term;
+            g->hard_vote = 0;
+        }
     }
 }
 

@@ -23,6 +23,55 @@ static void a_sealed_send_arrives_open(void **state)
     }
 }
 
+static void sealed_payloads_of_every_length_are_opened(void **state)
+{
+    (void)state;
+    struct client c;
+    client_init(&c, true, 5);
+    (void)login(&c);
+    char *text = wk_calloc(1, 4001);
+    for (size_t n = 0; n <= 4000; n += n < 40 || (n > 1400 && n < 1600) ? 1 : 60) {
+        memset(text, 'x', n);
+        text[n] = '\0';
+        wk_buf_clear(&c.trace);
+        assert_int_equal(feed_send(&c, 1, text, 0), WKIM_OK);
+        wk_buf_u8(&c.trace, 0);
+        char want[32];
+        snprintf(want, sizeof(want), "/%zu\n", n);
+        assert_non_null(strstr((const char *)c.trace.p, want));
+        wkim_slice frame;
+        while (wk_session_next_frame(c.s, &frame))
+            ;
+        assert_true(wk_session_memory(c.s) <= 700);
+    }
+    assert_true(c.sends > 200);
+    wk_free(text);
+    client_fini(&c);
+}
+
+static void a_few_bytes_do_not_hold_a_large_buffer(void **state)
+{
+    (void)state;
+    struct client c;
+    client_init(&c, false, 5);
+    json_login(&c);
+    struct wk_buf in = WK_BUF_INIT;
+    wk_buf_printf(&in, "{\"method\":\"send\",\"id\":\"1\",\"params\":{\"payload\":\"");
+    assert_int_equal(wk_buf_reserve(&in, 400000), WKIM_OK);
+    memset(in.p + in.n, 'A', 400000);
+    in.n += 400000;
+    assert_int_equal(feed(&c, wk_buf_slice(&in)), WKIM_OK);
+    assert_int_equal(feed_text(&c, "\"}}{\"me"), WKIM_OK);
+    assert_int_equal(c.sends, 1);
+    assert_int_equal(wk_session_pending_in(c.s), 4);
+    wkim_slice frame;
+    while (wk_session_next_frame(c.s, &frame))
+        ;
+    assert_true(wk_session_memory(c.s) <= 700);
+    wk_buf_fini(&in);
+    client_fini(&c);
+}
+
 static void without_encryption_the_payload_is_plain_and_the_key_ignored(void **state)
 {
     (void)state;
@@ -321,6 +370,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sealed_send_arrives_open),
+        cmocka_unit_test(sealed_payloads_of_every_length_are_opened),
+        cmocka_unit_test(a_few_bytes_do_not_hold_a_large_buffer),
         cmocka_unit_test(without_encryption_the_payload_is_plain_and_the_key_ignored),
         cmocka_unit_test(a_send_that_cannot_be_opened_is_answered_with_9),
         cmocka_unit_test(ping_is_answered_whatever_its_flags),

@@ -72,25 +72,24 @@ static void orderly_close_keeps_everything(void **state)
     assert_int_equal(check_entries(f->store), 100);
 }
 
-/* Runs fn in a process of its own that ends without closing the store. */
-static void in_dying_process(struct fixture *f, void (*fn)(struct fixture *f, uint64_t arg),
-                             uint64_t arg)
+/* Runs `how` (see main) in a process of its own that ends without closing the store.  It is this
+ * program started anew: RocksDB's threads do not live on in a forked copy. */
+static void in_dying_process(struct fixture *f, const char *how, uint64_t n)
 {
+    char number[24];
     int status;
 
     fixture_close(f);
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        struct wk_store_options opt = { 8u << 20, 256u << 10, 1 };
-        if (wk_store_open(&f->store, f->path, &opt, NULL) != WKIM_OK ||
-            wk_txn_new(&f->txn, f->store) != WKIM_OK)
-            _exit(1);
-        fn(f, arg);
-        _exit(0);
+        execl("/proc/self/exe", "test_rocks", how, f->path, number, (char *)NULL);
+        _exit(9);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
     fixture_open(f);
 }
 
@@ -110,7 +109,7 @@ static void crash_loses_only_what_was_not_flushed(void **state)
 {
     struct fixture *f = *state;
 
-    in_dying_process(f, write_flush_write, 30);
+    in_dying_process(f, "flush", 30);
     assert_int_equal(check_entries(f->store), 30);
 }
 
@@ -126,7 +125,7 @@ static void crash_between_background_flushes_tears_no_batch(void **state)
     struct fixture *f = *state;
 
     for (uint64_t n = 700; n <= 2100; n += 350) {
-        in_dying_process(f, write_many, n);
+        in_dying_process(f, "write", n);
         uint64_t kept = check_entries(f->store);
         assert_true(kept > 0 && kept <= n);
     }
@@ -154,7 +153,7 @@ static void crash_during_a_flush_tears_no_batch(void **state)
     struct fixture *f = *state;
 
     for (uint64_t n = 100; n <= 900; n += 160) {
-        in_dying_process(f, write_many_while_flushing, n);
+        in_dying_process(f, "both", n);
         assert_true(check_entries(f->store) <= n);
     }
 }
@@ -281,8 +280,28 @@ static void statistics_grow_with_what_is_stored(void **state)
     assert_false(wk_store_stalled(f->store));
 }
 
-int main(void)
+static int die(const char *how, const char *path, uint64_t n)
 {
+    struct wk_store_options opt = { 8u << 20, 256u << 10, 1 };
+    struct fixture f;
+
+    if (wk_store_open(&f.store, path, &opt, NULL) != WKIM_OK ||
+        wk_txn_new(&f.txn, f.store) != WKIM_OK)
+        return 1;
+    if (strcmp(how, "flush") == 0)
+        write_flush_write(&f, n);
+    else if (strcmp(how, "write") == 0)
+        write_many(&f, n);
+    else
+        write_many_while_flushing(&f, n);
+    _exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4)
+        return die(argv[1], argv[2], strtoull(argv[3], NULL, 10));
+
     const struct CMUnitTest tests[] = {
         DISK(orderly_close_keeps_everything),
         DISK(crash_loses_only_what_was_not_flushed),

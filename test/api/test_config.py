@@ -1,0 +1,184 @@
+"""The configuration of wkim-server as an operator meets it: texts and exit codes of --check-config."""
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SERVER = os.environ.get("WKIM_SERVER", str(ROOT / "build" / "wkim-server"))
+
+
+class Config(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+
+    def file(self, text, name="wk.yaml"):
+        path = pathlib.Path(self.dir.name, name)
+        path.write_text(text)
+        return name
+
+    def check(self, *args, text=None, env=None, name="wk.yaml"):
+        """Runs --check-config in an empty folder; (exit code, standard error, standard output)."""
+        command = [SERVER, "--check-config", *args]
+        if text is not None:
+            command += ["--config", self.file(text, name)]
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("WK_")}
+        clean["HOME"] = self.dir.name
+        done = subprocess.run(command, cwd=self.dir.name, env={**clean, **(env or {})}, timeout=20,
+                              capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr, done.stdout
+
+    def assert_bad(self, line, *args, **kwargs):
+        code, err, _ = self.check(*args, **kwargs)
+        self.assertIn(line, err.splitlines())
+        self.assertEqual(code, 78)
+
+    def value(self, key, *args, **kwargs):
+        code, err, out = self.check("--verbose", *args, **kwargs)
+        self.assertEqual(code, 0, err)
+        for line in out.splitlines():
+            name, _, value = line.partition(": ")
+            if name == key:
+                return value.split("  #")[0]
+        self.fail(f"{key} is not printed")
+
+    def test_defaults_are_good_and_nothing_is_created(self):
+        code, err, out = self.check()
+        self.assertEqual(code, 0, err)
+        self.assertTrue(out.startswith("config: ok"))
+        self.assertEqual(os.listdir(self.dir.name), [])
+
+    def test_the_example_file_is_good_and_says_the_defaults(self):
+        text = (ROOT / "server" / "wk.yaml").read_text()
+        code, err, out = self.check("-v", text=text)
+        self.assertEqual(code, 0, err)
+        self.assertNotIn("unknown key", err)
+        _, _, plain = self.check("-v")
+        strip = [line.split("  #")[0] for line in out.splitlines() if ": " in line]
+        self.assertEqual(strip, [line.split("  #")[0] for line in plain.splitlines() if ": " in line])
+
+    def test_flag_beats_environment_beats_file_beats_default(self):
+        text = "mode: bench\nconnIdleTime: 1m\ntag:\n  expire: 1h\n"
+        env = {"WK_MODE": "test", "WK_CONNIDLETIME": "2m"}
+        self.assertEqual(self.value("mode", "--mode", "release", text=text, env=env), "release")
+        self.assertEqual(self.value("connIdleTime", text=text, env=env), "2m")
+        self.assertEqual(self.value("tag.expire", text=text, env=env), "1h")
+        self.assertEqual(self.value("connIdleTime", "--set", "connidletime=3h", env=env), "3h")
+        self.assertEqual(self.value("connIdleTime", env={"WK_CONNIDLETIME": ""}), "3m")
+
+    def test_problems_of_all_sources_are_printed_together(self):
+        text = "cluster:\n  nodeId: 2000\n\nmessageRetry:\n  interval: 90\nconversation: {syncInterval: abc}\n"
+        code, err, _ = self.check("--set", "addr=http://x:1", text=text,
+                                  env={"WK_CLUSTER_ROLE": "x", "WK_TOKENAUTHON": "maybe"})
+        self.assertEqual(code, 78)
+        for line in (
+                "config: cluster.nodeId: 2000 is out of range 1..1023 [wk.yaml:2]",
+                'config: messageRetry.interval: "90" has no unit (write 90s, 90ms \u2026) [wk.yaml:5]',
+                'config: conversation.syncInterval: "abc" is not a duration (for example 90s, 5m or '
+                "1d12h) [wk.yaml:6]",
+                'config: cluster.role: "x" is not one of replica, proxy [env WK_CLUSTER_ROLE]',
+                'config: tokenAuthOn: "maybe" is not a bool (write true or false) [env WK_TOKENAUTHON]',
+                'config: addr: "http://x:1" is not tcp://host:port [flag --set]'):
+            self.assertIn(line, err.splitlines())
+
+    def test_a_missing_file_is_an_error_unless_allowed(self):
+        line = ('config: cannot read "nofile.yaml": No such file or directory '
+                "(use --ignoreMissingConfig to start without it)")
+        self.assert_bad(line, "--config", "nofile.yaml")
+        for flag in ("-i", "--ignoreMissingConfig", "--ignoreMissingConfig=true"):
+            self.assertEqual(self.check("--config", "nofile.yaml", flag)[0], 0)
+
+    def test_a_syntax_error_has_a_place_and_is_never_ignored(self):
+        code, err, _ = self.check("-i", text="mode: debug\naddr: [1\nb: 2\n")
+        self.assertEqual(code, 78)
+        self.assertRegex(err, r"(?m)^config: wk\.yaml:3:\d+: ")
+
+    def test_only_yaml_and_json_are_read(self):
+        self.assert_bad('config: unsupported file type ".toml"', text="a = 1\n", name="wk.toml")
+        self.assertEqual(self.value("tag.expire", text='{"tag": {"expire": "7m"}}', name="wk.json"), "7m")
+
+    def test_unknown_keys_warn_with_a_hint_and_fail_when_strict(self):
+        text = "cluster:\n  nodeid2: 1\n"
+        line = ('config: unknown key "cluster.nodeid2" at wk.yaml:2 (did you mean "cluster.nodeId"?)')
+        code, err, _ = self.check(text=text)
+        self.assertEqual(code, 0)
+        self.assertIn("warning: " + line, err.splitlines())
+        code, err, _ = self.check("--strict-config", text=text)
+        self.assertEqual(code, 78)
+        self.assertIn("warning: " + line, err.splitlines())
+        _, err, _ = self.check(env={"WK_NO_SUCH_KEY": "1"})
+        self.assertIn("info: config: unknown environment variables: WK_NO_SUCH_KEY", err.splitlines())
+
+    def test_lists_from_sequences_blanks_and_commas(self):
+        env = {"WK_CLUSTER_INITNODES": "1001@a 1002@b,1003@c:5", "WK_CLUSTER_SERVERADDR": "a:11110"}
+        self.assertEqual(self.value("cluster.initNodes", env=env), "1001@a 1002@b 1003@c:5")
+        text = "cluster:\n  serverAddr: a:1\n  seed:\n    - 1001@a:1\n    - 1002@b:1\n"
+        self.assertEqual(self.value("cluster.seed", text=text), "1001@a:1 1002@b:1")
+        self.assert_bad('config: cluster.initNodes[1]: "bad" must be nodeId@host[:port] [wk.yaml:4]',
+                        text="cluster:\n  initNodes:\n    - 1001@a\n    - bad\n")
+
+    def test_keys_ignore_case_and_zero_means_not_set_where_it_has_no_meaning(self):
+        text = "MESSAGERETRY:\n  maxcount: 0\n"
+        code, err, _ = self.check(text=text)
+        self.assertEqual(code, 0)
+        self.assertIn('warning: config: messageRetry.maxCount: 0 is treated as "not set" (default 5) '
+                      "[wk.yaml:2]", err.splitlines())
+        self.assert_bad("config: cluster.nodeId: must be 1..1023 [env WK_CLUSTER_NODEID]",
+                        env={"WK_CLUSTER_NODEID": "0"})
+
+    def test_secrets_are_never_printed(self):
+        args = ["-v", "--set", "managerToken=s3cret-a", "--set", "jwt.secret=s3cret-b",
+                "--set", "auth.users=admin:s3cret-c:* bob:s3cret-d:[*:r]",
+                "--set", "webhook.httpAddr=http://u:s3cret-e@host/x"]
+        code, err, out = self.check(*args)
+        self.assertEqual(code, 0, err)
+        self.assertNotIn("s3cret", out + err)
+        self.assertIn("auth.users: admin:******:* bob:******:[*:r]", out.splitlines())
+        code, err, out = self.check("--set", "auth.users=admin:s3cret")
+        self.assertEqual(code, 78)
+        self.assertNotIn("s3cret", out + err)
+        self.assertIn('config: auth.users[0]: "admin:***" must be name:password:* or '
+                      "name:password:[resource:actions,\u2026] [flag --set]", err.splitlines())
+
+    def test_tls_listeners_need_a_readable_pair(self):
+        self.assert_bad("config: wssAddr: needs wssConfig.certFile and wssConfig.keyFile [flag --set]",
+                        "--set", "wssAddr=wss://0.0.0.0:5210")
+        self.assert_bad('config: wssConfig.certFile: cannot read "/no": No such file or directory',
+                        "--set", "wssAddr=wss://0.0.0.0:5210", "--set", "wssConfig.certFile=/no",
+                        "--set", "wssConfig.keyFile=/no")
+
+    def test_two_listeners_on_one_port_are_an_error(self):
+        self.assert_bad("config: manager.addr and httpAddr both use 0.0.0.0:5001 [flag --set]",
+                        "--set", "manager.addr=0.0.0.0:5001")
+
+    def test_old_environment_names_still_work(self):
+        self.assertEqual(self.value("manager.addr", env={"WK_MONITOR_ADDR": "0.0.0.0:5311"}),
+                         "0.0.0.0:5311")
+        _, err, _ = self.check(env={"WK_TRACE_ENDPOINT": "x"})
+        self.assertNotIn("WK_TRACE_ENDPOINT", err)
+
+    def test_bad_command_lines_exit_64(self):
+        for args in (["--nonsense"], ["run"], ["--config"], ["--set", "novalue"], ["-d=maybe"]):
+            done = subprocess.run([SERVER, *args], cwd=self.dir.name, timeout=20, capture_output=True,
+                                  text=True, check=False)
+            self.assertEqual(done.returncode, 64, args)
+            self.assertIn("wkim-server: ", done.stderr)
+
+    def test_help_and_version(self):
+        for args, word in ((["help"], "--ignoreMissingConfig"), (["version"], "wkim-server ")):
+            done = subprocess.run([SERVER, *args], cwd=self.dir.name, timeout=20, capture_output=True,
+                                  text=True, check=False)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn(word, done.stdout)
+
+    def test_stop_without_a_server_fails(self):
+        done = subprocess.run([SERVER, "stop", "--set", f"rootDir={self.dir.name}/x"],
+                              cwd=self.dir.name, timeout=20, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no server is running", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

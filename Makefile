@@ -40,12 +40,22 @@ FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/%)
 PERF_SRC := $(sort $(wildcard test/perf/*.c))
 EXAMPLES := $(sort $(wildcard examples/*.c))
 
-.PHONY: all lib server run check test integration browser sim fuzz asan ubsan tsan abi perf install dist web deps lint clean help tidy examples
+# What a bare Debian 12 needs; `make deps` installs only what is missing.
+DEPS_BUILD := gcc make pkg-config libc6-dev libevent-dev libnghttp2-dev libwebsockets-dev librocksdb-dev \
+	libprotobuf-c-dev protobuf-c-compiler libjansson-dev libssl-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev
+DEPS_TEST := libcmocka-dev g++ python3
+DEPS_WEB := nodejs npm
+DEPS_FUZZ := clang libclang-rt-14-dev
+DEPS_BROWSER := chromium chromium-driver
+DEPS_PERF := redis-server redis-tools
+
+.PHONY: all lib server load run check test sanitized integration browser sim fuzz asan ubsan tsan abi perf install dist web deps lint clean help tidy examples
 .DEFAULT_GOAL := all
 
-all: lib server ## library, server, command line
+all: lib server load ## library, server, load client
 lib: $(B)/libwkim.a $(B)/libwkim.so
 server: $(B)/wkim-server
+load: $(B)/wkload
 
 help: ## list of targets
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -89,8 +99,94 @@ $(B)/test/sim/sim: $(SIM_SRC:%.c=$(B)/%.o) $(B)/libwkim-internal.a $(B)/libtests
 $(B)/test/perf/%: $(B)/test/perf/%.o $(B)/libwkim-internal.a $(B)/libtestsupport.a
 	$(Q)$(CC) -o $@ $< $(B)/libtestsupport.a $(B)/libwkim-internal.a $(LDFLAGS_ALL) $(LIB_LIBS)
 
+$(B)/wkload: $(patsubst %.c,$(B)/%.o,$(sort $(wildcard test/perf/wkload/*.c))) $(B)/libwkim.a
+	$(Q)$(CC) -o $@ $^ $(LDFLAGS_ALL) $(LIB_LIBS) -lm
+
 test: $(TEST_BIN) ## unit, property, scenario and allocation-failure tests (no installation)
 	$(Q)JOBS=$(JOBS) sh test/run.sh $(TEST_BIN)
+
+
+# ---- what people type ------------------------------------------------------------------------------
+# Installs a list of packages if one is missing; needs root or sudo only then.
+install_deps = @missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || command -v $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
+	as=; [ "$$(id -u)" = 0 ] || as=sudo; \
+	$$as apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -q --no-install-recommends $$missing >/dev/null || exit 1; fi
+
+deps: ## install the packages the build needs, if missing
+	$(call install_deps,$(DEPS_BUILD))
+
+# The pages are optional: without Node.js the server starts without them and says so.
+web: ## build the demo page into build/web
+	-$(call install_deps,$(DEPS_WEB))
+	@if command -v npm >/dev/null 2>&1; then sh server/web/build.sh build/web; else echo "web: Node.js cannot be had, going on without the demo page"; fi
+
+RUN_DIR ?= build/run
+run: deps ## build and start one node with its demo page (data in build/run)
+	@$(MAKE) -j$(JOBS) --no-print-directory all
+	@[ -f build/web/chatdemo/index.html ] || $(MAKE) --no-print-directory web || echo "web: the demo page could not be built, going on without it"
+	@mkdir -p $(RUN_DIR)
+	WK_ROOTDIR=$(RUN_DIR) exec $(B)/wkim-server --config server/wk.yaml
+
+check: deps ## install what is missing, build, pass the tests
+	$(call install_deps,$(DEPS_TEST))
+	@$(MAKE) -j$(JOBS) --no-print-directory all examples $(TEST_BIN) $(B)/test/sim/sim
+	@sh test/suites.sh "python3 test/tidy/tidy.py" "JOBS=$(JOBS) sh test/run.sh $(TEST_BIN)" \
+	  "sh test/examples.sh $(B)" "$(B)/test/sim/sim --seed 1 --seeds 200" "python3 test/api/run.py --quick"
+
+tidy: ## layers, sizes, banned calls, the feature table
+	@python3 test/tidy/tidy.py
+
+examples: lib
+	@$(MAKE) --no-print-directory install DESTDIR=$(abspath $(B))/stage PREFIX=/usr >/dev/null
+	@mkdir -p $(B)/examples
+	@for e in $(EXAMPLES); do n=$$(basename $$e .c); \
+	  PKG_CONFIG_PATH=$(abspath $(B))/stage/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$(abspath $(B))/stage \
+	  sh -c "$(CC) -std=c11 -Wall -Wextra -Werror -o $(B)/examples/$$n $$e \$$(pkg-config --cflags --libs wkim)" || exit 1; done
+
+install: lib ## headers, shared and static library, wkim.pc, server (PREFIX, DESTDIR)
+	install -d $(DESTDIR)$(PREFIX)/include/wkim $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -m 644 include/wkim/*.h $(DESTDIR)$(PREFIX)/include/wkim/
+	install -m 644 $(B)/libwkim.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(B)/libwkim.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libwkim.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libwkim.so.$(SOVERSION)
+	ln -sf libwkim.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libwkim.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' pkgconfig/wkim.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/wkim.pc
+	[ ! -x $(B)/wkim-server ] || install -m 755 $(B)/wkim-server $(DESTDIR)$(PREFIX)/bin/
+
+dist: ## source archive
+	git archive --prefix=libwkim-$(VERSION)/ -o build/libwkim-$(VERSION).tar.gz HEAD
+
+# ---- longer suites -------------------------------------------------------------------------------------
+integration: all web ## real processes, real SDKs, kill -9
+	$(call install_deps,$(DEPS_TEST) $(DEPS_WEB) golang-go)
+	@sh test/suites.sh "python3 test/api/run.py" "sh test/sdk/run.sh"
+
+browser: all web ## the demo page in a real browser
+	$(call install_deps,$(DEPS_BROWSER) $(DEPS_WEB))
+	@sh test/browser/run.sh
+
+SEED ?= 1
+SEEDS ?= 2000
+sim: $(B)/test/sim/sim ## simulator: SEED=first SEEDS=how many
+	$(B)/test/sim/sim --seed $(SEED) --seeds $(SEEDS)
+
+FUZZ_SECONDS ?= 10
+fuzz: ## every decoder for FUZZ_SECONDS each (clang, libFuzzer, AddressSanitizer)
+	$(call install_deps,$(DEPS_FUZZ))
+	@sh test/fuzz/run.sh $(FUZZ_SECONDS)
+
+asan ubsan tsan: ## unit, property and scenario tests under a sanitizer
+	@$(MAKE) --no-print-directory SAN=$(if $(filter asan,$@),address,$(if $(filter ubsan,$@),undefined,thread)) sanitized
+sanitized: $(TEST_BIN) $(B)/wkim-server
+	@JOBS=$(JOBS) TEST_TIMEOUT=600 sh test/run.sh $(TEST_BIN)
+
+perf: all ## throughput and latency against a Redis stream on this machine
+	$(call install_deps,$(DEPS_PERF))
+	@sh test/perf/run.sh
+
+lint: ## clang warnings, without linking
+	@for f in $(LIB_SRC) $(SERVER_SRC); do clang $(filter-out -MMD -MP,$(CFLAGS_ALL)) -Iserver -fsyntax-only $$f || exit 1; done
 
 -include $(LIB_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TEST_BIN:=.d) $(SIM_SRC:%.c=$(B)/%.d)
 

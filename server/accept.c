@@ -25,8 +25,8 @@ struct wk_accept {
 static int fail(const struct wk_accept *a, wkim_error *err, const char *what)
 {
     err->code = WKIM_EIO;
-    (void)snprintf(err->text, sizeof(err->text), "%s: cannot %s %.120s: %s", a->key, what, a->address,
-                   strerror(errno));
+    (void)snprintf(err->text, sizeof(err->text), "%s: cannot %s %.120s: %s", a->key, what,
+                   a->address, strerror(errno));
     return WKIM_EIO;
 }
 
@@ -83,7 +83,7 @@ static void on_again(evutil_socket_t fd, short what, void *user)
 /* Without descriptors the socket stays readable: pause instead of spinning. */
 static void on_error(struct evconnlistener *listener, void *user)
 {
-    static const struct timeval pause = { 0, 100000 };
+    static const struct timeval pause = {0, 100000};
     struct wk_accept *a = user;
 
     (void)evconnlistener_disable(listener);
@@ -97,9 +97,8 @@ int wk_accept_start(struct wk_accept *a, struct event_base *base, wk_accept_fn f
     a->user = user;
     a->again = evtimer_new(base, on_again, a);
     if (a->again)
-        a->listener = evconnlistener_new(base, on_accept, a,
-                                         LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG,
-                                         a->fd);
+        a->listener = evconnlistener_new(
+            base, on_accept, a, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, a->fd);
     if (!a->listener)
         return fail(a, err, "listen on");
     a->fd = -1;

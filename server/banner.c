@@ -38,13 +38,10 @@ void wk_banner_ready(struct server *s)
 {
     static const struct {
         const char *what, *key, *on;
-    } rows[] = { { "clients_tcp", "addr", NULL },
-                 { "clients_tls", "tlsAddr", NULL },
-                 { "clients_ws", "wsAddr", NULL },
-                 { "clients_wss", "wssAddr", NULL },
-                 { "api", "httpAddr", NULL },
-                 { "manager", "manager.addr", "manager.on" },
-                 { "demo", "demo.addr", "demo.on" } };
+    } rows[] = {{"clients_tcp", "addr", NULL},   {"clients_tls", "tlsAddr", NULL},
+                {"clients_ws", "wsAddr", NULL},  {"clients_wss", "wssAddr", NULL},
+                {"api", "httpAddr", NULL},       {"manager", "manager.addr", "manager.on"},
+                {"demo", "demo.addr", "demo.on"}};
     uint32_t total = 0, ready = wkim_node_slots_ready(s->node, &total);
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -53,12 +50,13 @@ void wk_banner_ready(struct server *s)
         if (*address && (!rows[i].on || wkim_config_int(s->config, rows[i].on)))
             wk_log_say(s->log, WKIM_LOG_INFO, "listening", "for=%s addr=%s", rows[i].what, address);
     }
-    wk_log_say(s->log, WKIM_LOG_INFO, "ready", "version=%s slots=%u/%u", wkim_version(), ready, total);
+    wk_log_say(s->log, WKIM_LOG_INFO, "ready", "version=%s slots=%u/%u", wkim_version(), ready,
+               total);
 }
 
 void wk_banner_stats(struct server *s)
 {
-    wkim_node_stats st = { .size = sizeof(st) };
+    wkim_node_stats st = {.size = sizeof(st)};
     uint32_t total = 0, ready = wkim_node_slots_ready(s->node, &total);
 
     if (wkim_node_stats_get(s->node, &st) != WKIM_OK)
@@ -67,11 +65,11 @@ void wk_banner_stats(struct server *s)
                "slots=%u/%u connections=%llu users_online=%llu in_msgs=%llu out_msgs=%llu "
                "in_bytes=%llu out_bytes=%llu in_packets=%llu out_packets=%llu retry_queue=%llu "
                "slow_clients=%llu log_bytes=%llu log_syncs=%llu store_bytes_written=%llu",
-               ready, total, (unsigned long long)st.connections, (unsigned long long)st.users_online,
-               (unsigned long long)st.in_msgs, (unsigned long long)st.out_msgs,
-               (unsigned long long)st.in_bytes, (unsigned long long)st.out_bytes,
-               (unsigned long long)st.in_packets, (unsigned long long)st.out_packets,
-               (unsigned long long)st.retry_queue, (unsigned long long)st.slow_clients,
-               (unsigned long long)st.log_bytes, (unsigned long long)st.log_syncs,
-               (unsigned long long)st.store_bytes_written);
+               ready, total, (unsigned long long)st.connections,
+               (unsigned long long)st.users_online, (unsigned long long)st.in_msgs,
+               (unsigned long long)st.out_msgs, (unsigned long long)st.in_bytes,
+               (unsigned long long)st.out_bytes, (unsigned long long)st.in_packets,
+               (unsigned long long)st.out_packets, (unsigned long long)st.retry_queue,
+               (unsigned long long)st.slow_clients, (unsigned long long)st.log_bytes,
+               (unsigned long long)st.log_syncs, (unsigned long long)st.store_bytes_written);
 }

@@ -21,7 +21,7 @@ static void env_name(const char *key, char out[ENV_BYTES_MAX])
 /* The key that NAME=value stands for, NULL: none. */
 static const char *key_of(const char *entry, size_t name_n)
 {
-    static const char *const old[] = { "monitor.on", "monitor.addr", "external.monitorAddr" };
+    static const char *const old[] = {"monitor.on", "monitor.addr", "external.monitorAddr"};
     char name[ENV_BYTES_MAX];
     const char *key;
 

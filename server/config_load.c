@@ -33,7 +33,7 @@ void wk_problems_add(struct wk_problems *p, int level, const char *fmt, ...)
         fprintf(stderr, "config: out of memory\n");
         return;
     }
-    items[p->n++] = (struct wk_problem){ text, level };
+    items[p->n++] = (struct wk_problem){text, level};
 }
 
 void wk_problems_fini(struct wk_problems *p)
@@ -46,7 +46,7 @@ void wk_problems_fini(struct wk_problems *p)
 
 void wk_problems_print(const struct wk_problems *p)
 {
-    static const char *const prefix[] = { "info: ", "warning: ", "" };
+    static const char *const prefix[] = {"info: ", "warning: ", ""};
 
     for (size_t i = 0; i < p->n; i++)
         fprintf(stderr, "%s%s\n", prefix[p->items[i].level + 1], p->items[i].text);
@@ -55,7 +55,7 @@ void wk_problems_print(const struct wk_problems *p)
 void wk_config_put(wkim_config *cfg, const char *key, const char *value, int add, int source,
                    const char *where, struct wk_problems *p)
 {
-    wkim_error err = { 0 };
+    wkim_error err = {0};
     int rc = add ? wkim_config_add(cfg, key, value, source, where, &err)
                  : wkim_config_set(cfg, key, value, source, where, &err);
 
@@ -87,7 +87,7 @@ static void report(void *user, int level, const char *text)
 /* A listener must name an address of this host; names would be resolved at a bad moment. */
 static void check_hosts(const wkim_config *cfg, struct wk_problems *p)
 {
-    static const char *const keys[] = { "addr", "tlsAddr", "wsAddr", "wssAddr" };
+    static const char *const keys[] = {"addr", "tlsAddr", "wsAddr", "wssAddr"};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const char *text = wkim_config_get(cfg, keys[i]);
@@ -122,8 +122,8 @@ static void check_folder(const wkim_config *cfg, const char *key, struct wk_prob
         *slash = '\0';
     }
     if (access(at, W_OK | X_OK) != 0)
-        wk_problems_add(p, 1, "config: %s: cannot create \"%s\": %s", key, wkim_config_get(cfg, key),
-                        strerror(errno));
+        wk_problems_add(p, 1, "config: %s: cannot create \"%s\": %s", key,
+                        wkim_config_get(cfg, key), strerror(errno));
     free(path);
 }
 
@@ -140,7 +140,8 @@ static void check_pair(const wkim_config *cfg, const char *cert_key, const char 
         return;
     level = wk_tls_check(cert, key, &which, text, sizeof(text));
     if (level >= 0)
-        wk_problems_add(p, level, "config: %s: %s", strcmp(which, "key") ? cert_key : key_key, text);
+        wk_problems_add(p, level, "config: %s: %s", strcmp(which, "key") ? cert_key : key_key,
+                        text);
 }
 
 void wk_config_load(wkim_config **out, const struct wk_options *o, struct wk_problems *p)
@@ -167,7 +168,7 @@ void wk_config_load(wkim_config **out, const struct wk_options *o, struct wk_pro
 
 static int secret(const char *key, const char *type)
 {
-    static const char *const tails[] = { "token", "secret", "password" };
+    static const char *const tails[] = {"token", "secret", "password"};
     size_t n = strlen(key);
 
     for (size_t i = 0; i < 3; i++) {

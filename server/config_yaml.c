@@ -215,7 +215,7 @@ static int supported(const char *path)
 
 void wk_config_file(wkim_config *cfg, const char *path, int ignore_missing, struct wk_problems *p)
 {
-    struct loader l = { .cfg = cfg, .file = path, .problems = p };
+    struct loader l = {.cfg = cfg, .file = path, .problems = p};
     FILE *f;
     long size;
 
@@ -227,7 +227,8 @@ void wk_config_file(wkim_config *cfg, const char *path, int ignore_missing, stru
     if (!f) {
         if (errno != ENOENT || !ignore_missing)
             wk_problems_add(p, 1, "config: cannot read \"%s\": %s%s", path, strerror(errno),
-                            errno == ENOENT ? " (use --ignoreMissingConfig to start without it)" : "");
+                            errno == ENOENT ? " (use --ignoreMissingConfig to start without it)"
+                                            : "");
         return;
     }
     if (fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) < 0 || fseek(f, 0, SEEK_SET) != 0)

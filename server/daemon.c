@@ -20,7 +20,7 @@
 
 static int listen_local(char *address, size_t cap)
 {
-    struct sockaddr_in sa = { .sin_family = AF_INET };
+    struct sockaddr_in sa = {.sin_family = AF_INET};
     socklen_t len = sizeof(sa);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -52,9 +52,9 @@ static void run_child(int argc, char **argv, char *address, int secret_fd)
     for (int i = 0; i < argc; i++)
         if (i == 0 || !is_daemon_flag(argv[i]))
             args[n++] = argv[i];
-    args[n++] = (char[]){ "--pingback" };
+    args[n++] = (char[]){"--pingback"};
     args[n++] = address;
-    args[n++] = (char[]){ "--noStdout" };
+    args[n++] = (char[]){"--noStdout"};
     (void)execv("/proc/self/exe", args);
     _exit(1);
 }
@@ -63,7 +63,7 @@ static void run_child(int argc, char **argv, char *address, int secret_fd)
 static int heard(int listener, const unsigned char *secret)
 {
     unsigned char got[SECRET_BYTES];
-    struct timeval limit = { 2, 0 };
+    struct timeval limit = {2, 0};
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     ssize_t n;
 
@@ -80,7 +80,7 @@ static int wait_child(int listener, pid_t child, const unsigned char *secret)
     time_t end = time(NULL) + WAIT_S;
 
     while (time(NULL) < end) {
-        struct pollfd p = { .fd = listener, .events = POLLIN };
+        struct pollfd p = {.fd = listener, .events = POLLIN};
         int status;
 
         if (poll(&p, 1, 100) > 0 && heard(listener, secret)) {

@@ -10,7 +10,8 @@ static int is_private(uint32_t ip)
     return ip >> 24 == 10 || ip >> 20 == (172 << 4 | 1) || ip >> 16 == (192 << 8 | 168);
 }
 
-/* First private IPv4 address of an interface that is up, else the first that is no loopback. 0 or -1. */
+/* First private IPv4 address of an interface that is up, else the first that is no loopback. 0 or
+ * -1. */
 static int find_ip(char out[INET_ADDRSTRLEN])
 {
     struct ifaddrs *list, *i;

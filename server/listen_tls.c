@@ -135,10 +135,8 @@ static void on_wake(evutil_socket_t fd, short what, void *user)
 
 static int open_session(struct tls_conn *c)
 {
-    wkim_session_options opt = { .size = sizeof(opt),
-                                 .on_ready = session_ready,
-                                 .user = c,
-                                 .remote = c->remote };
+    wkim_session_options opt = {
+        .size = sizeof(opt), .on_ready = session_ready, .user = c, .remote = c->remote};
 
     return wkim_session_open(&c->session, c->owner->server->node, &opt);
 }
@@ -158,14 +156,13 @@ static void on_change(struct bufferevent *bev, short what, void *user)
 
 static void on_socket(void *user, int fd, const struct sockaddr *peer)
 {
-    static const struct timeval handshake = { HANDSHAKE_S, 0 };
+    static const struct timeval handshake = {HANDSHAKE_S, 0};
     struct wk_tls_listener *t = user;
     struct tls_conn *c = calloc(1, sizeof(*c));
     SSL *ssl = c ? SSL_new(t->ctx) : NULL;
 
     if (ssl)
-        c->bev = bufferevent_openssl_socket_new(t->server->base, fd, ssl,
-                                                BUFFEREVENT_SSL_ACCEPTING,
+        c->bev = bufferevent_openssl_socket_new(t->server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
                                                 BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
     if (!ssl || !c->bev) {
         SSL_free(ssl);

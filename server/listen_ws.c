@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RX_BYTES 1024    /* payload handed up at a time; costs this much per connection */
-#define UPGRADE_S 10     /* from accept to the end of the upgrade */
-#define GOODBYE_MS 2000  /* closing handshakes at the stop */
+#define RX_BYTES 1024   /* payload handed up at a time; costs this much per connection */
+#define UPGRADE_S 10    /* from accept to the end of the upgrade */
+#define GOODBYE_MS 2000 /* closing handshakes at the stop */
 #define HEADER_BYTES 8192
 
 /* The service thread looks at what other threads left for it. */
@@ -37,6 +37,8 @@ static void look_around(struct wk_ws_thread *t)
     adopt_sockets(t);
     while ((l = wk_ready_take(&t->ready)) != NULL)
         wk_ws_conn_ready((struct wk_ws_conn *)l);
+    if (atomic_load(&t->stopping) == 2 && t->loop)
+        t->owner->loops.quit(t->loop, WK_WS_LOOP_QUIT_ALL);
     if (atomic_load(&t->stopping) == 1)
         for (struct wk_ws_conn *c = t->head.next; c != &t->head; c = c->next)
             (void)lws_callback_on_writable(c->wsi);
@@ -58,6 +60,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return wk_ws_conn_receive(user, in, len);
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return wk_ws_conn_writable(user);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        wk_ws_conn_peer_closing(user);
+        return 0;
     case LWS_CALLBACK_CLOSED:
         wk_ws_conn_closed(user);
         return 0;
@@ -74,10 +79,15 @@ static void *service_main(void *arg)
 {
     struct wk_ws_thread *t = arg;
 
-    while (atomic_load(&t->stopping) < 2)
-        if (lws_service(t->context, 0) < 0)
+    while (atomic_load(&t->stopping) < 2) {
+        if (t->loop)
+            (void)t->owner->loops.run(t->loop, 0);
+        else if (lws_service(t->context, 0) < 0)
             break;
+    }
     lws_context_destroy(t->context);
+    if (t->loop)
+        t->owner->loops.destroy(t->loop);
     return NULL;
 }
 
@@ -98,7 +108,7 @@ static void on_socket(struct wk_ws *w, int fd, int tls)
         return;
     }
     (void)pthread_mutex_lock(&t->lock);
-    *s = (struct wk_ws_socket){ t->accepted, fd, tls };
+    *s = (struct wk_ws_socket){t->accepted, fd, tls};
     t->accepted = s;
     (void)pthread_mutex_unlock(&t->lock);
     lws_cancel_service(t->context);
@@ -126,7 +136,7 @@ static int fail(wkim_error *err, const char *what)
 static int make_vhosts(struct wk_ws_thread *t)
 {
     const wkim_config *cfg = t->owner->server->config;
-    struct lws_context_creation_info info = { 0 };
+    struct lws_context_creation_info info = {0};
 
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     info.protocols = t->protocols;
@@ -154,20 +164,34 @@ static int make_vhosts(struct wk_ws_thread *t)
 static int make_context(struct wk_ws_thread *t)
 {
     /* No pings of our own: the node watches silence. */
-    static const lws_retry_bo_t quiet = { 0 };
-    struct lws_context_creation_info info = { 0 };
+    static const lws_retry_bo_t quiet = {0};
+    struct lws_context_creation_info info = {0};
 
-    t->protocols[0] = (struct lws_protocols){ .name = t->subprotocol,
-                                              .callback = on_event,
-                                              .per_session_data_size = sizeof(struct wk_ws_conn),
-                                              .rx_buffer_size = RX_BYTES };
+    t->protocols[0] = (struct lws_protocols){.name = t->subprotocol,
+                                             .callback = on_event,
+                                             .per_session_data_size = sizeof(struct wk_ws_conn),
+                                             .rx_buffer_size = RX_BYTES};
     info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    (t->owner->server->wss ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0);
     info.user = t;
     info.retry_and_idle_policy = &quiet;
     info.max_http_header_data = HEADER_BYTES;
     info.server_string = "wkim";
-    t->context = lws_create_context(&info);
+    if (t->owner->loops.library)
+        t->loop = t->owner->loops.make(0);
+    if (t->loop) {
+        struct lws_context_creation_info with_loop = info;
+
+        with_loop.options |= LWS_SERVER_OPTION_LIBEV;
+        with_loop.foreign_loops = &t->loop;
+        t->context = lws_create_context(&with_loop);
+        if (!t->context) {
+            t->owner->loops.destroy(t->loop);
+            t->loop = NULL;
+        }
+    }
+    if (!t->context)
+        t->context = lws_create_context(&info);
     return t->context && make_vhosts(t) == 0 ? 0 : -1;
 }
 
@@ -193,6 +217,8 @@ static void thread_fini(struct wk_ws_thread *t)
         (void)pthread_join(t->id, NULL);
     } else if (t->context) {
         lws_context_destroy(t->context);
+        if (t->loop)
+            t->owner->loops.destroy(t->loop);
     }
     while (t->accepted) {
         struct wk_ws_socket *s = t->accepted;
@@ -210,6 +236,7 @@ static void ws_free(struct wk_ws *w)
 {
     for (size_t i = 0; i < w->n_threads; i++)
         thread_fini(&w->threads[i]);
+    wk_ws_loops_close(&w->loops);
     free(w->threads);
     free(w);
 }
@@ -226,9 +253,13 @@ int wk_ws_start(struct wk_ws **out, struct server *s, wkim_error *err)
         free(w);
         return fail(err, "wsAddr: out of memory");
     }
-    lws_set_log_level(0, NULL); /* what it says concerns single clients; errors show as return codes */
+    lws_set_log_level(0,
+                      NULL); /* what it says concerns single clients; errors show as return codes */
     w->server = s;
     w->n_threads = n;
+    if (wk_ws_loops_open(&w->loops) != 0)
+        wk_log_say(s->log, WKIM_LOG_WARN, "websocket_polls",
+                   "text=\"libev.so.4 is missing, many idle connections will cost more\"");
     for (size_t i = 0; i < n && rc == WKIM_OK; i++)
         if (thread_start(&w->threads[i], w) != 0)
             rc = fail(err, "wsAddr: the WebSocket service cannot be started");

@@ -37,7 +37,7 @@ struct wk_log_file {
     int max_backups;
 };
 
-static const char *const names[] = { "info.log", "warn.log", "error.log" };
+static const char *const names[] = {"info.log", "warn.log", "error.log"};
 
 static int path_of(const struct wk_log_file *l, int which, int backup, char *out, size_t cap)
 {
@@ -143,7 +143,7 @@ static void write_round(struct wk_log_file *l, struct output spare[OUTPUTS])
 static void *writer_main(void *arg)
 {
     struct wk_log_file *l = arg;
-    struct output spare[OUTPUTS] = { 0 };
+    struct output spare[OUTPUTS] = {0};
 
     (void)pthread_mutex_lock(&l->lock);
     for (;;) {
@@ -199,7 +199,7 @@ void wk_log_event(void *user, int level, const char *room, const char *event, co
 {
     struct wk_log_file *l = user;
     char when[40], json[LINE_BYTES_MAX], text[LINE_BYTES_MAX];
-    struct wk_log_line line = { level, when, room, event, fields ? fields : "" };
+    struct wk_log_line line = {level, when, room, event, fields ? fields : ""};
     size_t nj, nt = 0;
     int which = level >= WKIM_LOG_ERROR ? 2 : level == WKIM_LOG_WARN ? 1 : 0;
     int kept;
@@ -310,7 +310,10 @@ void wk_log_reopen(struct wk_log_file *l)
     (void)pthread_mutex_unlock(&l->lock);
 }
 
-int wk_log_level(const struct wk_log_file *l) { return l->level; }
+int wk_log_level(const struct wk_log_file *l)
+{
+    return l->level;
+}
 
 void wk_log_close(struct wk_log_file *l)
 {

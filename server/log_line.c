@@ -19,7 +19,10 @@ static void put(struct writer *w, const char *p, size_t n)
     w->n += n;
 }
 
-static void put_text(struct writer *w, const char *s) { put(w, s, strlen(s)); }
+static void put_text(struct writer *w, const char *s)
+{
+    put(w, s, strlen(s));
+}
 
 static void put_escaped(struct writer *w, unsigned char c)
 {
@@ -101,14 +104,14 @@ static void put_fields(struct writer *w, const char *p)
 
 static const char *level_name(int level)
 {
-    static const char *const names[] = { "debug", "debug", "info", "warn", "error" };
+    static const char *const names[] = {"debug", "debug", "info", "warn", "error"};
 
     return names[level < 0 || level > 4 ? 4 : level];
 }
 
 size_t wk_log_line_json(const struct wk_log_line *line, char *out, size_t cap)
 {
-    struct writer w = { out, 0, cap, 0 };
+    struct writer w = {out, 0, cap, 0};
 
     put_text(&w, "{\"level\":\"");
     put_text(&w, level_name(line->level));
@@ -125,8 +128,8 @@ size_t wk_log_line_json(const struct wk_log_line *line, char *out, size_t cap)
 
 size_t wk_log_line_text(const struct wk_log_line *line, char *out, size_t cap)
 {
-    int n = snprintf(out, cap, "%s %-5s %s %s%s%s\n", line->time, level_name(line->level), line->room,
-                     line->event, *line->fields ? " " : "", line->fields);
+    int n = snprintf(out, cap, "%s %-5s %s %s%s%s\n", line->time, level_name(line->level),
+                     line->room, line->event, *line->fields ? " " : "", line->fields);
 
     return n > 0 && (size_t)n < cap ? (size_t)n : 0;
 }

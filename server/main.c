@@ -25,7 +25,8 @@ static int check(const struct server *s)
     wk_problems_print(&s->problems);
     if (s->options->verbose)
         wk_config_print(s->config);
-    printf("config: ok, %d warning%s\n", s->problems.warnings, s->problems.warnings == 1 ? "" : "s");
+    printf("config: ok, %d warning%s\n", s->problems.warnings,
+           s->problems.warnings == 1 ? "" : "s");
     return 0;
 }
 
@@ -49,7 +50,7 @@ static int run(struct server *s, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct wk_options options;
-    struct server s = { .options = &options };
+    struct server s = {.options = &options};
     int rc = wk_options_parse(&options, argc, argv);
 
     if (rc)

@@ -82,7 +82,7 @@ void wk_net_text(const struct sockaddr *sa, char *out)
     }
 }
 
-static const unsigned char v4_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+static const unsigned char v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /* Address text without port to 16 bytes; *v4 tells the family.  0 or -1. */
 static int address_bytes(const char *text, unsigned char out[16], int *v4)

@@ -9,7 +9,8 @@
 
 #define WK_ADDR_TEXT 64 /* "[v6]:port" and a NUL */
 
-/* "scheme://host:port" or "host:port" cut in two; an empty or "*" host becomes 0.0.0.0.  0 or -1. */
+/* "scheme://host:port" or "host:port" cut in two; an empty or "*" host becomes 0.0.0.0.  0 or -1.
+ */
 int wk_net_split(const char *text, char *host, size_t cap, unsigned *port);
 /* Address to bind to.  0, or -1 when the host is neither an address nor "localhost". */
 int wk_net_sockaddr(const char *text, struct sockaddr_storage *out, socklen_t *len);

@@ -7,8 +7,21 @@
 
 #define EXIT_USAGE_BAD 64
 
-enum option_id { O_CONFIG, O_MODE, O_PINGBACK, O_SET, O_TIMEOUT, O_IGNORE, O_DAEMON, O_NO_STDOUT,
-                 O_STRICT, O_VERBOSE, O_CHECK, O_HELP, O_VERSION };
+enum option_id {
+    O_CONFIG,
+    O_MODE,
+    O_PINGBACK,
+    O_SET,
+    O_TIMEOUT,
+    O_IGNORE,
+    O_DAEMON,
+    O_NO_STDOUT,
+    O_STRICT,
+    O_VERBOSE,
+    O_CHECK,
+    O_HELP,
+    O_VERSION
+};
 
 static const struct {
     const char *name;
@@ -17,19 +30,20 @@ static const struct {
     enum option_id id;
     const char *text;
 } table[] = {
-    { "config", 'c', 1, O_CONFIG, "FILE       configuration file (YAML or JSON)" },
-    { "ignoreMissingConfig", 'i', 0, O_IGNORE, "           start with defaults when the file is absent" },
-    { "mode", 0, 1, O_MODE, "MODE       debug, release, bench or test" },
-    { "set", 0, 1, O_SET, "KEY=VALUE  set any configuration key; may be repeated" },
-    { "daemon", 'd', 0, O_DAEMON, "           run in the background" },
-    { "noStdout", 0, 0, O_NO_STDOUT, "           log to files only" },
-    { "pingback", 0, 1, O_PINGBACK, "ADDR       internal: where to report readiness" },
-    { "check-config", 0, 0, O_CHECK, "           check the configuration and exit" },
-    { "strict-config", 0, 0, O_STRICT, "           configuration warnings are errors" },
-    { "verbose", 'v', 0, O_VERBOSE, "           check-config: print every value" },
-    { "timeout", 0, 1, O_TIMEOUT, "SECONDS    stop: wait this long before killing (30)" },
-    { "help", 'h', 0, O_HELP, "           this text" },
-    { "version", 0, 0, O_VERSION, "           print the version" },
+    {"config", 'c', 1, O_CONFIG, "FILE       configuration file (YAML or JSON)"},
+    {"ignoreMissingConfig", 'i', 0, O_IGNORE,
+     "           start with defaults when the file is absent"},
+    {"mode", 0, 1, O_MODE, "MODE       debug, release, bench or test"},
+    {"set", 0, 1, O_SET, "KEY=VALUE  set any configuration key; may be repeated"},
+    {"daemon", 'd', 0, O_DAEMON, "           run in the background"},
+    {"noStdout", 0, 0, O_NO_STDOUT, "           log to files only"},
+    {"pingback", 0, 1, O_PINGBACK, "ADDR       internal: where to report readiness"},
+    {"check-config", 0, 0, O_CHECK, "           check the configuration and exit"},
+    {"strict-config", 0, 0, O_STRICT, "           configuration warnings are errors"},
+    {"verbose", 'v', 0, O_VERBOSE, "           check-config: print every value"},
+    {"timeout", 0, 1, O_TIMEOUT, "SECONDS    stop: wait this long before killing (30)"},
+    {"help", 'h', 0, O_HELP, "           this text"},
+    {"version", 0, 0, O_VERSION, "           print the version"},
 };
 #define N_OPTIONS (sizeof(table) / sizeof(table[0]))
 
@@ -38,11 +52,11 @@ static const struct {
     enum wk_command command;
     const char *text;
 } commands[] = {
-    { "server", WK_COMMAND_SERVE, "start the server (the default)" },
-    { "stop", WK_COMMAND_STOP, "stop the server that runs on the same rootDir" },
-    { "check-config", WK_COMMAND_CHECK, "check the configuration and exit; 78 when it is bad" },
-    { "version", WK_COMMAND_VERSION, "print the version" },
-    { "help", WK_COMMAND_HELP, "this text" },
+    {"server", WK_COMMAND_SERVE, "start the server (the default)"},
+    {"stop", WK_COMMAND_STOP, "stop the server that runs on the same rootDir"},
+    {"check-config", WK_COMMAND_CHECK, "check the configuration and exit; 78 when it is bad"},
+    {"version", WK_COMMAND_VERSION, "print the version"},
+    {"help", WK_COMMAND_HELP, "this text"},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -4,15 +4,21 @@
 
 #include <stddef.h>
 
-enum wk_command { WK_COMMAND_SERVE, WK_COMMAND_CHECK, WK_COMMAND_STOP, WK_COMMAND_VERSION, WK_COMMAND_HELP };
+enum wk_command {
+    WK_COMMAND_SERVE,
+    WK_COMMAND_CHECK,
+    WK_COMMAND_STOP,
+    WK_COMMAND_VERSION,
+    WK_COMMAND_HELP
+};
 
 #define WK_OPTION_SETS_MAX 64
 
 struct wk_options {
     enum wk_command command;
-    const char *config;   /* file, NULL: none */
-    const char *mode;     /* NULL: not given */
-    const char *pingback; /* NULL: started in the foreground */
+    const char *config;                   /* file, NULL: none */
+    const char *mode;                     /* NULL: not given */
+    const char *pingback;                 /* NULL: started in the foreground */
     const char *sets[WK_OPTION_SETS_MAX]; /* key=value */
     size_t n_sets;
     int ignore_missing, daemon, no_stdout, strict, verbose;

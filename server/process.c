@@ -59,7 +59,7 @@ static int make_folder(const char *path, mode_t mode)
 
 int wk_process_folders(const wkim_config *cfg, wkim_error *err)
 {
-    static const char *const keys[] = { "rootDir", "dataDir" };
+    static const char *const keys[] = {"rootDir", "dataDir"};
     char run[4096];
 
     for (int i = 0; i < 2; i++) {
@@ -186,7 +186,7 @@ static long local_pid(void)
 
 int wk_process_stop(const wkim_config *cfg, int timeout_s)
 {
-    static const struct timespec pause = { 0, 50000000 };
+    static const struct timespec pause = {0, 50000000};
     long pid = lock_holder(cfg);
 
     if (!pid)

@@ -10,7 +10,10 @@ void wk_ready_init(struct wk_ready *r, void (*wake)(void *user), void *user)
     r->user = user;
 }
 
-void wk_ready_fini(struct wk_ready *r) { (void)pthread_mutex_destroy(&r->lock); }
+void wk_ready_fini(struct wk_ready *r)
+{
+    (void)pthread_mutex_destroy(&r->lock);
+}
 
 static void unlink_locked(struct wk_ready_link *l)
 {

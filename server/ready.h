@@ -1,8 +1,8 @@
 /* Wake-ups from node threads to the thread that owns a connection: a list of connections that have
  * something to do, each at most once.
  *
- * Threads: push by any; take, remove by the owner.  `wake` is called by push when the list was empty;
- * it must be safe on any thread. */
+ * Threads: push by any; take, remove by the owner.  `wake` is called by push when the list was
+ * empty; it must be safe on any thread. */
 #ifndef WK_SERVER_READY_H
 #define WK_SERVER_READY_H
 

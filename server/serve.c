@@ -23,8 +23,7 @@ static int bind_listeners(struct server *s, wkim_error *err)
     struct {
         struct wk_accept **out;
         const char *key;
-    } rows[] = { { &s->tcp, "addr" }, { &s->tls, "tlsAddr" }, { &s->ws, "wsAddr" },
-                 { &s->wss, "wssAddr" } };
+    } rows[] = {{&s->tcp, "addr"}, {&s->tls, "tlsAddr"}, {&s->ws, "wsAddr"}, {&s->wss, "wssAddr"}};
     int rc = WKIM_OK;
 
     for (size_t i = 0; rc == WKIM_OK && i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -72,7 +71,7 @@ static void say_waiting(struct server *s)
 static void on_ready_timer(evutil_socket_t fd, short what, void *user)
 {
     struct server *s = user;
-    wkim_error err = { 0 };
+    wkim_error err = {0};
 
     (void)fd;
     (void)what;
@@ -94,7 +93,7 @@ static void on_ready_timer(evutil_socket_t fd, short what, void *user)
 
 static int start_node(struct server *s, wkim_error *err)
 {
-    static const struct timeval tick = { 0, 10000 };
+    static const struct timeval tick = {0, 10000};
     int rc = wkim_node_new(&s->node, s->config, err);
 
     if (rc != WKIM_OK)
@@ -173,7 +172,7 @@ static void stop(struct server *s)
 
 int wk_serve(struct server *s)
 {
-    wkim_error err = { 0 };
+    wkim_error err = {0};
 
     s->lock_fd = -1;
     s->started_ms = now_ms();

@@ -49,8 +49,8 @@ int wk_tls_start(struct wk_tls_listener **out, struct server *s, wkim_error *err
 int wk_tls_reload(struct wk_tls_listener *t, wkim_error *err); /* certificate files again */
 void wk_tls_stop(struct wk_tls_listener *t);                   /* NULL allowed */
 
-/* listen_ws.c: ws:// and wss://.  `closing` makes every later close a 1001; stop waits for the closing
- * handshakes, at most two seconds.  Stop before wkim_node_free. */
+/* listen_ws.c: ws:// and wss://.  `closing` makes every later close a 1001; stop waits for the
+ * closing handshakes, at most two seconds.  Stop before wkim_node_free. */
 int wk_ws_start(struct wk_ws **out, struct server *s, wkim_error *err);
 void wk_ws_closing(struct wk_ws *w);
 void wk_ws_stop(struct wk_ws *w); /* NULL allowed */

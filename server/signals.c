@@ -3,7 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* Nothing acknowledged is lost by leaving at once, so the exit code says the same as an orderly stop. */
+/* Nothing acknowledged is lost by leaving at once, so the exit code says the same as an orderly
+ * stop. */
 static void leave(int number)
 {
     (void)number;
@@ -41,8 +42,8 @@ static void on_stats(evutil_socket_t number, short what, void *user)
 
 int wk_signals_start(struct server *s)
 {
-    static const int numbers[4] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
-    const event_callback_fn calls[4] = { on_stop, on_stop, on_reload, on_stats };
+    static const int numbers[4] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    const event_callback_fn calls[4] = {on_stop, on_stop, on_reload, on_stats};
 
     (void)signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < 4; i++) {

@@ -90,8 +90,8 @@ SSL_CTX *wk_tls_context(const char *cert_file, const char *key_file, wkim_error 
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1 ||
         SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1) {
-        (void)snprintf(err->text, sizeof(err->text), "cannot use certificate \"%.100s\", key \"%.100s\"",
-                       cert_file, key_file);
+        (void)snprintf(err->text, sizeof(err->text),
+                       "cannot use certificate \"%.100s\", key \"%.100s\"", cert_file, key_file);
         ERR_clear_error();
         SSL_CTX_free(ctx);
         return NULL;

@@ -1,7 +1,7 @@
 /* Inside of the WebSocket listener: threads, connections, the upgrade.
  *
- * Threads: everything here belongs to the service thread of its wk_ws_thread, except the fields that
- * say otherwise. */
+ * Threads: everything here belongs to the service thread of its wk_ws_thread, except the fields
+ * that say otherwise. */
 #ifndef WK_SERVER_WS_H
 #define WK_SERVER_WS_H
 
@@ -11,12 +11,13 @@
 
 #include "ready.h"
 #include "server.h"
+#include "ws_loop.h"
 
 #define WK_WS_MESSAGE_BYTES_MAX 1048576 /* one message of a client, then close 1009 */
 
 struct wk_ws_thread;
 
-struct wk_ws_conn { /* memory of libwebsockets, zeroed, lives as long as its wsi */
+struct wk_ws_conn {            /* memory of libwebsockets, zeroed, lives as long as its wsi */
     struct wk_ready_link link; /* first: a link is its connection */
     struct wk_ws_conn *prev, *next;
     struct wk_ws_thread *thread;
@@ -38,6 +39,7 @@ struct wk_ws_thread {
     pthread_t id;
     int running;
     struct lws_context *context;
+    void *loop;                    /* of wk_ws.loops; NULL: the library polls */
     struct lws_vhost *plain, *tls; /* NULL: not served */
     struct lws_protocols protocols[2];
     char subprotocol[64]; /* name of protocols[0] while one request is upgraded */
@@ -53,6 +55,7 @@ struct wk_ws_thread {
 
 struct wk_ws {
     struct server *server;
+    struct wk_ws_loops loops;
     struct wk_ws_thread *threads; /* owned */
     size_t n_threads, next_thread;
     atomic_int closing; /* closes are 1001 */
@@ -63,13 +66,15 @@ int wk_ws_conn_open(struct wk_ws_thread *t, struct wk_ws_conn *c, struct lws *ws
 int wk_ws_conn_receive(struct wk_ws_conn *c, const void *in, size_t n);
 int wk_ws_conn_writable(struct wk_ws_conn *c);
 void wk_ws_conn_closed(struct wk_ws_conn *c);
+void wk_ws_conn_peer_closing(struct wk_ws_conn *c);
 void wk_ws_conn_ready(struct wk_ws_conn *c); /* the session has something, or takes bytes again */
 
 /* ws_upgrade.c */
 /* 0: go on; -1: answered with an HTTP error, hang up. */
 int wk_ws_upgrade_check(struct wk_ws_thread *t, struct lws *wsi, const char *upgrade);
 int wk_ws_plain_request(struct lws *wsi);
-/* "ip:port" of the client, forwarding headers of trusted proxies honoured. 1: the peer is trusted. */
+/* "ip:port" of the client, forwarding headers of trusted proxies honoured. 1: the peer is trusted.
+ */
 int wk_ws_remote(const struct wk_trust *trust, struct lws *wsi, char *out, size_t cap);
 
 #endif

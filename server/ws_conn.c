@@ -35,10 +35,8 @@ static int finish(struct wk_ws_conn *c, enum lws_close_status code)
 int wk_ws_conn_open(struct wk_ws_thread *t, struct wk_ws_conn *c, struct lws *wsi)
 {
     char remote[WK_ADDR_TEXT];
-    wkim_session_options opt = { .size = sizeof(opt),
-                                 .on_ready = session_ready,
-                                 .user = c,
-                                 .remote = remote };
+    wkim_session_options opt = {
+        .size = sizeof(opt), .on_ready = session_ready, .user = c, .remote = remote};
 
     opt.proxy = wk_ws_remote(&t->owner->server->trust, wsi, remote, sizeof(remote));
     memset(c, 0, sizeof(*c));
@@ -98,19 +96,6 @@ int wk_ws_conn_receive(struct wk_ws_conn *c, const void *in, size_t n)
     return keep(c, in, n);
 }
 
-void wk_ws_conn_ready(struct wk_ws_conn *c)
-{
-    if (!c->session)
-        return;
-    if (c->n_pending && wkim_session_feed(c->session, c->pending, c->n_pending) != WKIM_EBUSY) {
-        free(c->pending);
-        c->pending = NULL;
-        c->n_pending = 0;
-        (void)lws_rx_flow_control(c->wsi, 1);
-    }
-    (void)lws_callback_on_writable(c->wsi);
-}
-
 static int send_frame(struct wk_ws_conn *c, wkim_slice frame, int text)
 {
     struct wk_ws_thread *t = c->thread;
@@ -130,28 +115,60 @@ static int send_frame(struct wk_ws_conn *c, wkim_slice frame, int text)
                : 0;
 }
 
-/* One protocol frame is one message: clients in the field split merged ones wrongly. */
-int wk_ws_conn_writable(struct wk_ws_conn *c)
+/* One protocol frame is one message: clients in the field split merged ones wrongly.  Moves frames
+ * while the socket takes them.  1: more may come, 0: nothing now, WKIM_ESTOPPED: nothing any more,
+ * other errors: the connection cannot be used. */
+static int pump_out(struct wk_ws_conn *c)
 {
-    int goodbye = c->thread ? atomic_load(&c->thread->stopping) : 1;
-
-    if (!c->session || !c->thread)
-        return 0;
     for (int i = 0; i < FRAMES_PER_TURN; i++) {
         wkim_slice frame;
         int text, rc = wkim_session_drain(c->session, &frame, &text);
 
-        if (rc == 0 && !goodbye)
-            return 0;
         if (rc != 1)
-            return finish(c, goodbye || atomic_load(&c->thread->owner->closing)
-                                 ? LWS_CLOSE_STATUS_GOINGAWAY
-                                 : LWS_CLOSE_STATUS_NORMAL);
+            return rc;
         if (send_frame(c, frame, text) != 0)
-            return finish(c, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION);
+            return WKIM_EIO;
         if (lws_partial_buffered(c->wsi) || lws_send_pipe_choked(c->wsi))
             break;
     }
-    (void)lws_callback_on_writable(c->wsi);
+    return 1;
+}
+
+/* Writing at once saves a round of the loop, which costs more the more connections there are.
+ * Closing is only possible from the writable event. */
+void wk_ws_conn_ready(struct wk_ws_conn *c)
+{
+    if (!c->session)
+        return;
+    if (c->n_pending && wkim_session_feed(c->session, c->pending, c->n_pending) != WKIM_EBUSY) {
+        free(c->pending);
+        c->pending = NULL;
+        c->n_pending = 0;
+        (void)lws_rx_flow_control(c->wsi, 1);
+    }
+    if (lws_partial_buffered(c->wsi) || lws_send_pipe_choked(c->wsi) || pump_out(c) != 0)
+        (void)lws_callback_on_writable(c->wsi);
+}
+
+int wk_ws_conn_writable(struct wk_ws_conn *c)
+{
+    int goodbye, rc;
+
+    if (!c->session)
+        return 0;
+    goodbye = atomic_load(&c->thread->stopping) || atomic_load(&c->thread->owner->closing);
+    rc = pump_out(c);
+    if (rc == WKIM_ESTOPPED || (rc == 0 && atomic_load(&c->thread->stopping)))
+        return finish(c, goodbye ? LWS_CLOSE_STATUS_GOINGAWAY : LWS_CLOSE_STATUS_NORMAL);
+    if (rc < 0)
+        return finish(c, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION);
+    if (rc == 1)
+        (void)lws_callback_on_writable(c->wsi);
     return 0;
+}
+
+/* Nothing may be written behind the answer to the client's close. */
+void wk_ws_conn_peer_closing(struct wk_ws_conn *c)
+{
+    session_close(c);
 }

@@ -67,7 +67,8 @@ static int take_subprotocol(struct wk_ws_thread *t, struct lws *wsi)
 /* 16 bytes in base64. */
 static int key_is_good(struct lws *wsi)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char key[32];
 
     return lws_hdr_copy(wsi, key, sizeof(key), WSI_TOKEN_KEY) == 24 && strspn(key, letters) == 22 &&
@@ -87,8 +88,9 @@ int wk_ws_upgrade_check(struct wk_ws_thread *t, struct lws *wsi, const char *upg
                       "WebSocket version 13 is needed.\n");
     if (!header_has(wsi, WSI_TOKEN_CONNECTION, "upgrade") ||
         lws_hdr_total_length(wsi, WSI_TOKEN_HOST) == 0 || !key_is_good(wsi))
-        return answer(wsi, "400 Bad Request", "",
-                      "Connection: Upgrade, Host and a Sec-WebSocket-Key of 16 bytes are needed.\n");
+        return answer(
+            wsi, "400 Bad Request", "",
+            "Connection: Upgrade, Host and a Sec-WebSocket-Key of 16 bytes are needed.\n");
     if (take_subprotocol(t, wsi) != 0)
         return answer(wsi, "400 Bad Request", "", "Sec-WebSocket-Protocol is too long.\n");
     return 0;
@@ -103,7 +105,7 @@ static int custom_header(struct lws *wsi, const char *name, char *out, int cap)
 
 int wk_ws_remote(const struct wk_trust *trust, struct lws *wsi, char *out, size_t cap)
 {
-    struct sockaddr_storage peer = { 0 };
+    struct sockaddr_storage peer = {0};
     socklen_t len = sizeof(peer);
     char text[WK_ADDR_TEXT], list[256], ip[INET6_ADDRSTRLEN], port[8], *end;
     int found = 0;
@@ -122,7 +124,8 @@ int wk_ws_remote(const struct wk_trust *trust, struct lws *wsi, char *out, size_
         return 1;
     if (!custom_header(wsi, "x-real-port:", port, sizeof(port)) ||
         strtoul(port, &end, 10) > 65535 || *end || end == port)
-        (void)snprintf(port, sizeof(port), "%.6s", strrchr(text, ':') ? strrchr(text, ':') + 1 : "0");
+        (void)snprintf(port, sizeof(port), "%.6s",
+                       strrchr(text, ':') ? strrchr(text, ':') + 1 : "0");
     (void)snprintf(out, cap, strchr(ip, ':') ? "[%s]:%s" : "%s:%s", ip, port);
     return 1;
 }

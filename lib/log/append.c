@@ -292,6 +292,14 @@ static void publish(struct wk_log_store *l, const struct wk_log_pending *p)
     pthread_mutex_unlock(&l->mu);
 }
 
+/* Many groups and small segments: what opens a segment must not outweigh what follows. */
+static bool segment_full(const struct wk_log_store *l)
+{
+    const struct wk_log_seg *cur = wk_log_current(l);
+
+    return cur->end >= l->opt.segment_bytes && cur->end >= cur->head_end * 2;
+}
+
 int wk_log_append(struct wk_log_store *l, const struct wk_log_batch *batches, size_t n,
                   struct wkim_error *err)
 {
@@ -299,7 +307,7 @@ int wk_log_append(struct wk_log_store *l, const struct wk_log_batch *batches, si
 
     if (l->failed)
         return wk_fail(err, l->failed, "log: refuses writes after a failure");
-    if (wk_log_current(l)->end >= l->opt.segment_bytes) {
+    if (segment_full(l)) {
         rc = wk_log_seg_switch(l, err);
         if (rc)
             return rc;

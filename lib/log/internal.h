@@ -45,6 +45,7 @@ struct wk_log_seg {
     uint32_t refs;     /* readers outside the lock */
     bool dead;         /* purged; the last reader closes */
     uint64_t salt, next_salt;
+    uint64_t head_end; /* header and state of all groups */
     uint64_t end;      /* bytes in use */
 };
 

@@ -142,6 +142,7 @@ int wk_log_seg_switch(struct wk_log_store *l, struct wkim_error *err)
         rc = wk_log_sync(l, err);
     if (rc)
         return rc;
+    wk_log_current(l)->head_end = wk_log_current(l)->end;
     rc = l->fs.sync_dir(l->fs.user);
     return rc ? wk_log_broken(l, err, rc, "syncing the folder") : WKIM_OK;
 }

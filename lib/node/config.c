@@ -10,8 +10,8 @@
 #define Z WK_CONFIG_ZERO_OK
 #define R WK_CONFIG_ZERO_REFUSED
 #define I WK_CONFIG_INERT
-#define X(name, kind, def, min, max, flags, extra, text) \
-    { name, def, extra, text, min, max, WK_CONFIG_##kind, flags },
+#define X(name, kind, def, min, max, flags, extra, text)                                           \
+    {name, def, extra, text, min, max, WK_CONFIG_##kind, flags},
 const struct wk_config_key wk_config_keys[WK_CONFIG_KEYS] = {
 #include "node/config.def"
 };
@@ -24,13 +24,13 @@ const struct wk_config_key wk_config_keys[WK_CONFIG_KEYS] = {
 static const struct {
     const char *old;
     const char *name;
-} aliases[] = { { "monitor.on", "manager.on" },
-                { "monitor.addr", "manager.addr" },
-                { "external.monitorAddr", "external.managerAddr" } };
+} aliases[] = {{"monitor.on", "manager.on"},
+               {"monitor.addr", "manager.addr"},
+               {"external.monitorAddr", "external.managerAddr"}};
 
-static const char *const kind_names[] = { "bool", "int",  "size",      "duration", "text",
-                                          "secret", "path", "url",      "host:port", "address",
-                                          "choice", "level", "list" };
+static const char *const kind_names[] = {"bool",   "int",   "size", "duration",  "text",
+                                         "secret", "path",  "url",  "host:port", "address",
+                                         "choice", "level", "list"};
 
 int wk_config_find(const char *key, int *alias)
 {
@@ -218,7 +218,7 @@ void wkim_config_free(wkim_config *c)
 
 static const char *source_name(int source)
 {
-    static const char *const names[] = { "default", "file", "environment", "flag" };
+    static const char *const names[] = {"default", "file", "environment", "flag"};
 
     return source >= 0 && source < 4 ? names[source] : "?";
 }
@@ -363,14 +363,15 @@ static int unknown(wkim_error *err, const char *key, const char *where)
     const char *near = wk_config_nearest(key);
 
     if (near)
-        return wk_fail(err, WKIM_ENOTFOUND, "config: unknown key \"%.64s\" at %s (did you mean \"%s\"?)",
-                       key, where, near);
+        return wk_fail(err, WKIM_ENOTFOUND,
+                       "config: unknown key \"%.64s\" at %s (did you mean \"%s\"?)", key, where,
+                       near);
     return wk_fail(err, WKIM_ENOTFOUND, "config: unknown key \"%.64s\" at %s", key, where);
 }
 
 /* Put ch->next in place of the entry unless a stronger source holds it. */
-static int commit(wkim_config *c, int i, struct change *ch, int source, const char *where, int alias,
-                  wkim_error *err)
+static int commit(wkim_config *c, int i, struct change *ch, int source, const char *where,
+                  int alias, wkim_error *err)
 {
     struct wk_config_entry *e = &c->entries[i];
 
@@ -398,7 +399,7 @@ static int change(wkim_config *c, const char *key, const char *text, bool add, i
                   const char *where, wkim_error *err)
 {
     const char *shown = where ? where : source_name(source);
-    struct change ch = { 0 };
+    struct change ch = {0};
     char reason[200] = "";
     int alias, i, rc = WKIM_OK;
 
@@ -432,14 +433,14 @@ static int change(wkim_config *c, const char *key, const char *text, bool add, i
     return commit(c, i, &ch, source, where, alias, err);
 }
 
-int wkim_config_set(wkim_config *c, const char *key, const char *text, int source, const char *where,
-                    wkim_error *err)
+int wkim_config_set(wkim_config *c, const char *key, const char *text, int source,
+                    const char *where, wkim_error *err)
 {
     return change(c, key, text, false, source, where, err);
 }
 
-int wkim_config_add(wkim_config *c, const char *key, const char *item, int source, const char *where,
-                    wkim_error *err)
+int wkim_config_add(wkim_config *c, const char *key, const char *item, int source,
+                    const char *where, wkim_error *err)
 {
     return change(c, key, item, true, source, where, err);
 }

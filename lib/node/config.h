@@ -22,9 +22,9 @@ enum wk_config_kind {
 };
 
 enum wk_config_flag {
-    WK_CONFIG_ZERO_OK = 1,     /* an explicit 0 or empty text has a meaning */
+    WK_CONFIG_ZERO_OK = 1, /* an explicit 0 or empty text has a meaning */
     WK_CONFIG_ZERO_REFUSED = 2,
-    WK_CONFIG_INERT = 4        /* known, no effect */
+    WK_CONFIG_INERT = 4 /* known, no effect */
 };
 
 struct wk_config_key {
@@ -43,7 +43,7 @@ struct wk_config_entry {
     int64_t num;
     char *where; /* owned, may be NULL */
     uint8_t source;
-    bool zero;  /* an explicit zero that means "not set" */
+    bool zero;    /* an explicit zero that means "not set" */
     bool alias;   /* set through an old name: gives way to the real one */
     bool derived; /* text follows other keys */
 };
@@ -61,7 +61,8 @@ struct wkim_config {
 
 extern const struct wk_config_key wk_config_keys[WK_CONFIG_KEYS];
 
-/* Index of a key, case-insensitive, -1: unknown.  *alias (may be NULL): 1 when key is an old name. */
+/* Index of a key, case-insensitive, -1: unknown.  *alias (may be NULL): 1 when key is an old name.
+ */
 int wk_config_find(const char *key, int *alias);
 /* Nearest key of the table, or NULL when nothing is near. */
 const char *wk_config_nearest(const char *key);
@@ -70,11 +71,11 @@ int wk_config_clone(wkim_config **out, const wkim_config *c);
 
 /* Text to number under the rules of the key (BOOL 0/1, DURATION ms, SIZE bytes, CHOICE index).
  * WKIM_OK, or WKIM_ECONFIG with the reason in `reason`.  The range is not looked at for 0. */
-int wk_config_value_parse(const struct wk_config_key *k, const char *text, int64_t *num, char *reason,
-                          size_t cap);
+int wk_config_value_parse(const struct wk_config_key *k, const char *text, int64_t *num,
+                          char *reason, size_t cap);
 /* The same for one item of a list; `index` is used in the reason. */
-int wk_config_item_parse(const struct wk_config_key *k, const char *item, size_t index, char *reason,
-                         size_t cap);
+int wk_config_item_parse(const struct wk_config_key *k, const char *item, size_t index,
+                         char *reason, size_t cap);
 /* "host:port", "[v6]:port" or ":port"; the host without brackets is cut into host. 0 or -1. */
 int wk_config_hostport(const char *text, char *host, size_t cap, unsigned *port);
 /* The text behind an optional "scheme://", NULL when another scheme is given. */

@@ -15,7 +15,7 @@ struct report {
 
 static const char *where_of(const wkim_config *c, const char *key)
 {
-    static const char *const names[] = { "default", "file", "environment", "flag" };
+    static const char *const names[] = {"default", "file", "environment", "flag"};
     const struct wk_config_entry *e = &c->entries[wk_config_find(key, NULL)];
 
     return e->where ? e->where : names[e->source];
@@ -44,8 +44,14 @@ static void say(struct report *r, int level, const char *key, const char *fmt, .
         r->fn(r->user, level, text);
 }
 
-static bool on(const struct report *r, const char *key) { return wkim_config_int(r->c, key) != 0; }
-static bool filled(const struct report *r, const char *key) { return *wkim_config_get(r->c, key); }
+static bool on(const struct report *r, const char *key)
+{
+    return wkim_config_int(r->c, key) != 0;
+}
+static bool filled(const struct report *r, const char *key)
+{
+    return *wkim_config_get(r->c, key);
+}
 
 static void check_zeros(struct report *r)
 {
@@ -54,7 +60,8 @@ static void check_zeros(struct report *r)
 
         if (r->c->entries[i].zero)
             say(r, 0, k->name, "%s is treated as \"not set\" (default %s)",
-                k->kind == WK_CONFIG_INT || k->kind == WK_CONFIG_SIZE || k->kind == WK_CONFIG_DURATION
+                k->kind == WK_CONFIG_INT || k->kind == WK_CONFIG_SIZE ||
+                        k->kind == WK_CONFIG_DURATION
                     ? "0"
                     : "\"\"",
                 k->def);
@@ -75,10 +82,9 @@ static bool any_host(const char *host)
 
 static void check_listeners(struct report *r)
 {
-    struct listener l[] = { { .key = "addr" },         { .key = "tlsAddr" },
-                            { .key = "wsAddr" },       { .key = "wssAddr" },
-                            { .key = "httpAddr" },     { .key = "manager.addr" },
-                            { .key = "demo.addr" },    { .key = "cluster.addr" } };
+    struct listener l[] = {{.key = "addr"},      {.key = "tlsAddr"},     {.key = "wsAddr"},
+                           {.key = "wssAddr"},   {.key = "httpAddr"},    {.key = "manager.addr"},
+                           {.key = "demo.addr"}, {.key = "cluster.addr"}};
     size_t n = sizeof(l) / sizeof(l[0]);
 
     for (size_t i = 0; i < n; i++) {
@@ -144,14 +150,37 @@ static void check_cluster(struct report *r)
 
 static bool known_resource(const char *p, size_t n)
 {
-    static const char *const known[] = {
-        "*",    "overview", "node",   "slot",        "channel", "message", "connection",
-        "user", "device",   "tag",    "diagnostics", "plugin",  "webhook", "conversation",
-        "log",  "metrics",  "config", "backup",      "db",      "test",    "account",
-        "slotMigrate", "slotElection", "clusterchannel", "clusterchannelStart",
-        "clusterchannelStop", "clusterchannelMigrate", "pluginUninstall", "pluginConfigUpdate",
-        "pluginUserAdd", "pluginUserDelete"
-    };
+    static const char *const known[] = {"*",
+                                        "overview",
+                                        "node",
+                                        "slot",
+                                        "channel",
+                                        "message",
+                                        "connection",
+                                        "user",
+                                        "device",
+                                        "tag",
+                                        "diagnostics",
+                                        "plugin",
+                                        "webhook",
+                                        "conversation",
+                                        "log",
+                                        "metrics",
+                                        "config",
+                                        "backup",
+                                        "db",
+                                        "test",
+                                        "account",
+                                        "slotMigrate",
+                                        "slotElection",
+                                        "clusterchannel",
+                                        "clusterchannelStart",
+                                        "clusterchannelStop",
+                                        "clusterchannelMigrate",
+                                        "pluginUninstall",
+                                        "pluginConfigUpdate",
+                                        "pluginUserAdd",
+                                        "pluginUserDelete"};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strlen(known[i]) == n && memcmp(known[i], p, n) == 0)
@@ -176,7 +205,8 @@ static void check_grants(struct report *r, size_t index, const char *permission)
         name = strcspn(p, ":,]");
         if (name < n && !known_resource(p, name))
             say(r, 0, "auth.users",
-                "[%zu]: unknown resource \"%.*s\" (known: slot, channel, message, user, connection, "
+                "[%zu]: unknown resource \"%.*s\" (known: slot, channel, message, user, "
+                "connection, "
                 "plugin, \xe2\x80\xa6)",
                 index, name < 40 ? (int)name : 40, p);
         if (name < n && strspn(p + name + 1, "rw* ") < n - name - 1)
@@ -220,14 +250,16 @@ static bool loopback(const char *address)
 static void check_exposure(struct report *r)
 {
     if (strcmp(wkim_config_get(r->c, "jwt.secret"), "secret_wukongim") == 0)
-        say(r, 1, "jwt.secret", "is the published default, anybody could sign console tokens "
-                                "(leave it empty to have one made)");
+        say(r, 1, "jwt.secret",
+            "is the published default, anybody could sign console tokens "
+            "(leave it empty to have one made)");
     if (on(r, "stress"))
         say(r, 0, "stress", "is on: load test routes are open and tokenAuthOn counts as false");
     if (strcmp(wkim_config_get(r->c, "mode"), "release") == 0 && !on(r, "tokenAuthOn"))
         say(r, 0, "tokenAuthOn", "tokenAuthOn is false: any client may connect as any uid");
     if (!filled(r, "managerToken") && !loopback(wkim_config_get(r->c, "httpAddr")))
-        say(r, 0, "managerToken", "is empty: the HTTP API on %s is open to everybody who reaches it",
+        say(r, 0, "managerToken",
+            "is empty: the HTTP API on %s is open to everybody who reaches it",
             wkim_config_get(r->c, "httpAddr"));
     if (!filled(r, "proxyProtocol.trusted"))
         say(r, 0, "proxyProtocol.trusted",
@@ -236,7 +268,7 @@ static void check_exposure(struct report *r)
 
 static void check_words(struct report *r)
 {
-    static const char *const events[] = { "msg.offline", "msg.notify", "user.onlinestatus" };
+    static const char *const events[] = {"msg.offline", "msg.notify", "user.onlinestatus"};
     size_t n = wkim_config_list(r->c, "webhook.focusEvents", 0, NULL);
     const char *tcp = wkim_config_get(r->c, "external.tcpAddr");
     char host[256];
@@ -251,7 +283,8 @@ static void check_words(struct report *r)
             known = known || strcmp(item, events[k]) == 0;
         if (!known)
             say(r, 0, "webhook.focusEvents",
-                "[%zu]: unknown event \"%.64s\" (known: msg.offline, msg.notify, user.onlinestatus)",
+                "[%zu]: unknown event \"%.64s\" (known: msg.offline, msg.notify, "
+                "user.onlinestatus)",
                 i, item);
     }
     if (*tcp && wk_config_hostport(tcp, host, sizeof(host), &port) != 0)
@@ -264,7 +297,7 @@ static void check_words(struct report *r)
 int wkim_config_check(const wkim_config *c, void (*report)(void *user, int level, const char *text),
                       void *user)
 {
-    struct report r = { c, report, user, 0 };
+    struct report r = {c, report, user, 0};
 
     if (!c)
         return 1;

@@ -30,8 +30,7 @@ static int parse_account(const char *item, size_t index, char *reason, size_t ca
                        index, a.name_n < 64 ? (int)a.name_n : 64, item);
         return WKIM_ECONFIG;
     }
-    if (strcmp(a.permission, "*") != 0 &&
-        (a.permission[0] != '[' || !strchr(a.permission, ']'))) {
+    if (strcmp(a.permission, "*") != 0 && (a.permission[0] != '[' || !strchr(a.permission, ']'))) {
         (void)snprintf(reason, cap, "[%zu]: permission \"%.32s\" must be * or [resource:actions]",
                        index, a.permission);
         return WKIM_ECONFIG;
@@ -80,8 +79,8 @@ static bool cidr_item(const char *item)
     return end != item + n + 1 && *end == '\0' && bits >= 0 && bits <= most;
 }
 
-int wk_config_item_parse(const struct wk_config_key *k, const char *item, size_t index, char *reason,
-                         size_t cap)
+int wk_config_item_parse(const struct wk_config_key *k, const char *item, size_t index,
+                         char *reason, size_t cap)
 {
     const char *form = NULL;
 

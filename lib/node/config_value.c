@@ -16,8 +16,8 @@ static int refuse(char *reason, size_t cap, const char *text, const char *why)
 
 static int parse_bool(const char *text, int64_t *num, char *reason, size_t cap)
 {
-    static const char *const yes[] = { "true", "1", "t", "yes", "on" };
-    static const char *const no[] = { "false", "0", "f", "no", "off" };
+    static const char *const yes[] = {"true", "1", "t", "yes", "on"};
+    static const char *const no[] = {"false", "0", "f", "no", "off"};
 
     for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
         if (strcasecmp(text, yes[i]) == 0) {
@@ -55,9 +55,9 @@ static bool size_unit(const char *s, int64_t *factor)
     static const struct {
         const char *name;
         int64_t factor;
-    } units[] = { { "", 1 },          { "b", 1 },          { "k", 1 << 10 },   { "kb", 1 << 10 },
-                  { "kib", 1 << 10 }, { "m", 1 << 20 },    { "mb", 1 << 20 },  { "mib", 1 << 20 },
-                  { "g", 1 << 30 },   { "gb", 1 << 30 },   { "gib", 1 << 30 } };
+    } units[] = {{"", 1},          {"b", 1},        {"k", 1 << 10},  {"kb", 1 << 10},
+                 {"kib", 1 << 10}, {"m", 1 << 20},  {"mb", 1 << 20}, {"mib", 1 << 20},
+                 {"g", 1 << 30},   {"gb", 1 << 30}, {"gib", 1 << 30}};
 
     while (*s == ' ')
         s++;
@@ -92,16 +92,16 @@ static int64_t duration_unit(const char **p)
     static const struct {
         const char *name;
         int64_t ns;
-    } units[] = { { "ns", 1 },
-                  { "us", 1000 },
-                  { "\xc2\xb5s", 1000 },
-                  { "\xce\xbcs", 1000 },
-                  { "ms", 1000000 },
-                  { "s", 1000000000 },
-                  { "m", 60000000000 },
-                  { "h", 3600000000000 },
-                  { "d", 86400000000000 },
-                  { "w", 604800000000000 } };
+    } units[] = {{"ns", 1},
+                 {"us", 1000},
+                 {"\xc2\xb5s", 1000},
+                 {"\xce\xbcs", 1000},
+                 {"ms", 1000000},
+                 {"s", 1000000000},
+                 {"m", 60000000000},
+                 {"h", 3600000000000},
+                 {"d", 86400000000000},
+                 {"w", 604800000000000}};
 
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         size_t n = strlen(units[i].name);
@@ -187,7 +187,8 @@ static int parse_choice(const struct wk_config_key *k, const char *text, int64_t
             *num = index;
             return WKIM_OK;
         }
-        n += (size_t)snprintf(words + n, sizeof(words) - n, "%s%.*s", index ? ", " : "", (int)len, w);
+        n += (size_t)snprintf(words + n, sizeof(words) - n, "%s%.*s", index ? ", " : "", (int)len,
+                              w);
         WK_ASSERT(n < sizeof(words));
         w += len + (w[len] == ' ');
     }
@@ -197,7 +198,7 @@ static int parse_choice(const struct wk_config_key *k, const char *text, int64_t
 
 static int parse_level(const char *text, int64_t *num, char *reason, size_t cap)
 {
-    static const char *const words[] = { "", "debug", "info", "warn", "error" };
+    static const char *const words[] = {"", "debug", "info", "warn", "error"};
 
     if (text[0] >= '0' && text[0] <= '4' && text[1] == '\0') {
         *num = text[0] - '0';
@@ -300,16 +301,16 @@ static int check_range(const struct wk_config_key *k, const char *text, int64_t 
     if (v == 0 || (v >= k->min && (k->max == 0 || v <= k->max)))
         return WKIM_OK;
     if (k->max)
-        (void)snprintf(reason, cap, "%.*s is out of range %s..%s", SHOWN, text, bound(k, k->min, lo),
-                       bound(k, k->max, hi));
+        (void)snprintf(reason, cap, "%.*s is out of range %s..%s", SHOWN, text,
+                       bound(k, k->min, lo), bound(k, k->max, hi));
     else
         (void)snprintf(reason, cap, "%.*s is too small, at least %s", SHOWN, text,
                        bound(k, k->min, lo));
     return WKIM_ECONFIG;
 }
 
-int wk_config_value_parse(const struct wk_config_key *k, const char *text, int64_t *num, char *reason,
-                          size_t cap)
+int wk_config_value_parse(const struct wk_config_key *k, const char *text, int64_t *num,
+                          char *reason, size_t cap)
 {
     char host[256];
     unsigned port;

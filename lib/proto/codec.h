@@ -6,9 +6,10 @@
 /* Decode the frame at the start of `in` in protocol `version`.
  * > 0: bytes used, *out filled, slices borrowed from `in`.
  *   0: more bytes are needed.
- * < 0: WKIM_EPROTO (bad field, overlong string), WKIM_ETOOBIG (remaining length over the limit, known
- *      as soon as the length is read), WKIM_EUNSUPPORTED (type 0 or 13-15, at the first byte).
- *      err->text is short English fit for DISCONNECT, for instance "malformed frame: send.channelId".
+ * < 0: WKIM_EPROTO (bad field, overlong string), WKIM_ETOOBIG (remaining length over the limit,
+ *      known as soon as the length is read), WKIM_EUNSUPPORTED (type 0 or 13-15, at the first
+ *      byte).  err->text is short English fit for DISCONNECT, for instance
+ *      "malformed frame: send.channelId".
  * `len_max` bounds the remaining length (WK_FRAME_BYTES_MAX, less before login). */
 wkim_ssize wk_packet_decode(struct wk_packet *out, wkim_slice in, uint8_t version, size_t len_max,
                             struct wkim_error *err);
@@ -19,9 +20,9 @@ int wk_packet_encode(struct wk_buf *out, const struct wk_packet *p, uint8_t vers
 /* Exact size wk_packet_encode would append, or a negative code. */
 wkim_ssize wk_packet_size(const struct wk_packet *p, uint8_t version);
 
-/* RECV of which the caller appends the last `payload_n` bytes itself (they are sealed in place).  The
- * payload of *r is not used.  *msg_key_at is the offset in `out` of the msgKey bytes, which may be
- * patched.  On success the whole frame is reserved.  Errors as wk_packet_encode. */
+/* RECV of which the caller appends the last `payload_n` bytes itself (they are sealed in place).
+ * The payload of *r is not used.  *msg_key_at is the offset in `out` of the msgKey bytes, which may
+ * be patched.  On success the whole frame is reserved.  Errors as wk_packet_encode. */
 int wk_recv_encode_head(struct wk_buf *out, const struct wk_recv *r, uint8_t flags, uint8_t version,
                         size_t payload_n, size_t *msg_key_at);
 

@@ -120,7 +120,8 @@ static inline bool wk_has_stream_fields(uint8_t version, uint8_t setting)
 /* One pair a packet.  `version` is one of 0..6. */
 void wk_connect_read(struct wk_reader *r, struct wk_connect *out);
 void wk_connect_write(struct wk_writer *w, const struct wk_connect *in);
-void wk_connack_read(struct wk_reader *r, uint8_t version, bool has_version, struct wk_connack *out);
+void wk_connack_read(struct wk_reader *r, uint8_t version, bool has_version,
+                     struct wk_connack *out);
 void wk_connack_write(struct wk_writer *w, uint8_t version, const struct wk_connack *in);
 void wk_send_read(struct wk_reader *r, uint8_t version, struct wk_send *out);
 void wk_send_write(struct wk_writer *w, uint8_t version, const struct wk_send *in);

@@ -37,7 +37,9 @@ wkim_ssize wk_json_decode(struct wk_json_in *out, wkim_slice in, struct wk_json_
 size_t wk_json_extent(wkim_slice in);
 
 /* Append one compact object: answers (CONNACK, SENDACK, PONG, and DISCONNECT acknowledgement) with
- * id, notifications (RECV, EVENT, DISCONNECT) without.  WKIM_EUNSUPPORTED when the packet has no JSON form. */
+ * id, notifications (RECV, EVENT, DISCONNECT) without.  WKIM_OK; WKIM_EUNSUPPORTED when the packet
+ * has no JSON form; WKIM_ETOOBIG over WK_JSON_BYTES_MAX; WKIM_ENOMEM.  On failure nothing is
+ * appended. */
 int wk_json_encode(struct wk_buf *out, const struct wk_packet *p, bool has_id, wkim_slice id);
 int wk_json_error(struct wk_buf *out, bool has_id, wkim_slice id, int32_t code, const char *text);
 /* Append s as a JSON string: HTML characters, U+2028/9 escaped, invalid UTF-8 becomes U+FFFD. */

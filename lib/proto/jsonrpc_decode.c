@@ -72,7 +72,8 @@ static bool id_read(struct wk_json_in *out, const json_t *id, struct wk_arena *a
 static bool envelope_check(struct wk_json_in *out, const struct envelope *e)
 {
     if (present(e->version) && !json_is_string(e->version)) {
-        fail(out, CODE_STRUCTURE, "jsonrpc: failed to unmarshal field: jsonrpc field: not a string");
+        fail(out, CODE_STRUCTURE,
+             "jsonrpc: failed to unmarshal field: jsonrpc field: not a string");
         return false;
     }
     if (present(e->version) && strcmp(json_string_value(e->version), "2.0") != 0) {

@@ -3,7 +3,8 @@
  *
  * Layout, big-endian: u8 format (1) | u8 flags | u8 setting | u8 channel_type | i64 message_id |
  * u64 message_seq | u64 timestamp_ms | u32 expire_s | u32 client_seq |
- * str16 channel_id (as stored) | str16 from_uid | str16 client_msg_no | str16 topic | str16 stream_no | payload (rest).
+ * str16 channel_id (as stored) | str16 from_uid | str16 client_msg_no | str16 topic |
+ * str16 stream_no | payload (rest).
  * message_seq and timestamp are patched at fixed offsets when the slot numbers the message. */
 #ifndef WK_PROTO_RECORD_H
 #define WK_PROTO_RECORD_H
@@ -22,6 +23,7 @@ struct wk_record {
 #define WK_RECORD_TIMESTAMP_OFFSET 20
 void wk_record_encode(struct wk_buf *out, const struct wk_record *r);
 size_t wk_record_size(const struct wk_record *r);
-int wk_record_decode(struct wk_record *out, wkim_slice in); /* borrowed; WKIM_EPROTO, WKIM_EVERSION */
+/* Slices are borrowed from `in`.  WKIM_OK, WKIM_EPROTO, WKIM_EVERSION. */
+int wk_record_decode(struct wk_record *out, wkim_slice in);
 void wk_record_patch(uint8_t *record, uint64_t message_seq, uint64_t timestamp_ms);
 #endif

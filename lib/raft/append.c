@@ -86,6 +86,16 @@ static int entries_known(struct wk_raft *r, const struct wk_raft_msg *m, uint32_
     return WKIM_OK;
 }
 
+static bool committed_differs(const struct wk_raft *r, const struct wk_raft_msg *m)
+{
+    uint64_t term;
+    for (uint32_t i = 0; i < m->n_entries && m->entries[i].index <= r->commit; i++)
+        if (wk_raft_log_term(&r->log, m->entries[i].index, &term) == WKIM_OK &&
+            term != m->entries[i].term)
+            return true;
+    return false;
+}
+
 void wk_raft_append_receive(struct wk_raft *r, const struct wk_raft_msg *m)
 {
     WK_ASSERT(r->role == WK_RAFT_FOLLOWER && m->term == r->term);
@@ -94,7 +104,10 @@ void wk_raft_append_receive(struct wk_raft *r, const struct wk_raft_msg *m)
         return;
     }
     if (m->index < r->commit) {
-        wk_raft_acknowledge(r, m->from, r->commit);
+        if (committed_differs(r, m))
+            wk_raft_fault_set(r, "truncation below the commit index");
+        else
+            wk_raft_acknowledge(r, m->from, r->commit);
         return;
     }
     uint64_t term;
@@ -113,10 +126,7 @@ void wk_raft_append_receive(struct wk_raft *r, const struct wk_raft_msg *m)
         return;
     if (known < m->n_entries) {
         const struct wk_raft_entry *e = &m->entries[known];
-        if (e->index <= r->commit) {
-            wk_raft_fault_set(r, "truncation below the commit index");
-            return;
-        }
+        WK_ASSERT(e->index > r->commit);
         if (e->index <= r->log.last)
             wk_raft_log_truncate(&r->log, e->index,
                                  known ? m->entries[known - 1].term : m->log_term);

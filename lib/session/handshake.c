@@ -8,7 +8,8 @@ static void handshake_end(struct wk_session *s)
     s->handshake = NULL;
 }
 
-int wk_session_connect(struct wk_session *s, const struct wk_connect *c, bool has_id, wkim_slice id)
+int wk_session_connect(struct wk_session *s, const struct wk_connect *c, bool has_id,
+                       wkim_slice id)
 {
     const bool json = s->wire == WK_WIRE_JSON;
     const wkim_slice key = json || !s->encrypt ? wk_slice(NULL, 0) : c->client_key;

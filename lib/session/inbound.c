@@ -14,7 +14,7 @@ static size_t kept_bytes_max(const struct wk_session *s)
     return s->wire == WK_WIRE_JSON ? WK_JSON_BYTES_MAX : WK_INBOUND_BYTES_MAX;
 }
 
-/* ---- SEND ---------------------------------------------------------------------------------------- */
+/* ---- SEND ------------------------------------------------------------------------------------ */
 
 /* Check msgKey and open the payload: WKIM_OK, WKIM_ECRYPTO (refuse), WKIM_ENOMEM. */
 static int send_open(struct wk_session *s, const struct wk_send *m, struct wk_buf *plain)
@@ -52,8 +52,8 @@ static int send_refuse(struct wk_session *s, const struct wk_packet *p)
     return rc ? wk_session_die(s, rc, wkim_strerror(rc)) : WKIM_OK;
 }
 
-static int send_deliver(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice text,
-                        wkim_slice plain)
+static int send_deliver(struct wk_session *s, const struct wk_packet *p, bool has_id,
+                        wkim_slice text, wkim_slice plain)
 {
     uint64_t ack;
     if (wk_acks_add(s, p, has_id, text, &ack))
@@ -94,7 +94,7 @@ static int on_send(struct wk_session *s, const struct wk_packet *p, bool has_id,
     return send_deliver(s, p, false, m->client_msg_no, m->payload);
 }
 
-/* ---- open session -------------------------------------------------------------------------------- */
+/* ---- open session ---------------------------------------------------------------------------- */
 
 static int on_ping(struct wk_session *s, bool has_id, wkim_slice id)
 {
@@ -115,7 +115,8 @@ static int on_disconnect(struct wk_session *s, const struct wk_packet *p, bool h
     return wk_session_die(s, WKIM_OK, "disconnected by the client");
 }
 
-int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id)
+int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id,
+                        wkim_slice id)
 {
     switch (p->type) {
     case WK_PACKET_SEND:
@@ -133,7 +134,7 @@ int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool ha
     }
 }
 
-/* ---- stream -------------------------------------------------------------------------------------- */
+/* ---- stream ---------------------------------------------------------------------------------- */
 
 static wkim_ssize binary_step(struct wk_session *s, wkim_slice in)
 {

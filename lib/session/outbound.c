@@ -2,9 +2,9 @@
 #include "session/state.h"
 #include "base/error.h"
 
-/* ---- queue --------------------------------------------------------------------------------------- */
+/* ---- queue ----------------------------------------------------------------------------------- */
 
-/* Consumed bytes are dropped when they are at least half, so that moving costs no more than writing. */
+/* Consumed bytes are dropped when they are at least half: moving costs no more than writing did. */
 void wk_session_out_make_room(struct wk_session *s)
 {
     if (s->out_head && s->out_head >= s->out.n - s->out_head) {
@@ -74,7 +74,7 @@ void wk_session_out_consume(struct wk_session *s, size_t n)
         out_release(s);
 }
 
-/* ---- SENDACK ------------------------------------------------------------------------------------- */
+/* ---- SENDACK --------------------------------------------------------------------------------- */
 
 int wk_session_sendack(struct wk_session *s, uint64_t ack, int64_t message_id,
                        uint64_t message_seq, uint8_t reason)
@@ -110,7 +110,7 @@ int wk_session_sendack(struct wk_session *s, uint64_t ack, int64_t message_id,
     return WKIM_OK;
 }
 
-/* ---- RECV ---------------------------------------------------------------------------------------- */
+/* ---- RECV ------------------------------------------------------------------------------------ */
 
 /* What msgKey signs before the payload: the numbers in decimal, the strings as they are. */
 enum { RECV_PREFIX_PARTS = 6 };
@@ -133,7 +133,7 @@ static void recv_prefix_make(struct recv_prefix *x, const struct wk_recv *r)
     x->parts[5] = wk_slice(x->type, n);
 }
 
-/* Lay the frame out with room for the sealed payload and its key, seal in place, fill the key in. */
+/* Lay the frame out with room for the sealed payload and its key, seal in place, add the key. */
 static int recv_sealed(struct wk_session *s, struct wk_recv *r, wkim_slice plain, uint8_t flags)
 {
     static const char key_room[32];
@@ -193,7 +193,7 @@ int wk_session_recv(struct wk_session *s, const struct wk_record *r, wkim_slice 
     return wk_session_queue(s, &p, false, wk_slice(NULL, 0));
 }
 
-/* ---- others -------------------------------------------------------------------------------------- */
+/* ---- others ---------------------------------------------------------------------------------- */
 
 int wk_session_event(struct wk_session *s, const struct wk_event *e)
 {

@@ -14,14 +14,15 @@
 
 struct wk_session;
 
-/* Slices are borrowed until the callback returns.  Callbacks may call accept, refuse, sendack, recv,
- * event, disconnect, close and pause on the same session, never free or feed. */
+/* Slices are borrowed until the callback returns.  Callbacks may call accept, refuse, sendack,
+ * recv, event, disconnect, close and pause on the same session, never free or feed.  on_connect and
+ * on_send are required, the others may be NULL. */
 struct wk_session_events {
     /* First packet.  uid was checked only for syntax rules of the caller's choice (none here). */
     void (*on_connect)(void *user, const struct wk_connect *c, bool json);
-    /* A SEND whose payload is open (plain).  `ack` must come back in wk_session_sendack exactly once,
-     * in any order; after WK_CONN_INFLIGHT_SENDS_MAX without an answer no further SEND is delivered
-     * until half of them are answered. */
+    /* A SEND whose payload is open (plain).  `ack` must come back in wk_session_sendack exactly
+     * once, in any order; after WK_CONN_INFLIGHT_SENDS_MAX without an answer no further SEND is
+     * delivered until half of them are answered. */
     void (*on_send)(void *user, const struct wk_send *s, uint8_t flags, wkim_slice plain,
                     uint64_t ack);
     /* A SEND that could not be opened; the session answers SENDACK `reason` itself after this call
@@ -75,15 +76,15 @@ size_t wk_session_pending_in(const struct wk_session *s); /* bytes kept, not yet
  * WKIM_ENOMEM: CLOSING without an answer.  WKIM_ESTOPPED: no verdict is awaited any more.
  * wall_ms is for timeDiff. */
 int wk_session_accept(struct wk_session *s, uint64_t wall_ms);
-/* Check the client key before accept commits anything: reason 1, 21, 2 or 15.  Only while the verdict
- * is awaited; accept uses what was derived here. */
+/* Check the client key before accept commits anything: reason 1, 21, 2 or 15.  Only while the
+ * verdict is awaited; accept uses what was derived here. */
 uint8_t wk_session_key_check(struct wk_session *s, const struct wk_connect *c);
 /* CONNACK with `reason` (JSON: error object), then CLOSING. */
 void wk_session_refuse(struct wk_session *s, uint8_t reason);
 
-/* WKIM_OK also when the session is closing.  A message_seq that the version cannot carry is answered
- * with reason 15 instead.  WKIM_EINVAL: unknown ack.  WKIM_EBUSY, WKIM_ENOMEM: the answer could not
- * be queued and the session went to CLOSING.  May deliver kept SENDs through on_send. */
+/* WKIM_OK also when the session is closing.  A message_seq that the version cannot carry is
+ * answered with reason 15 instead.  WKIM_EINVAL: unknown ack.  WKIM_EBUSY, WKIM_ENOMEM: the answer
+ * could not be queued and the session went to CLOSING.  May deliver kept SENDs through on_send. */
 int wk_session_sendack(struct wk_session *s, uint64_t ack, int64_t message_id,
                        uint64_t message_seq, uint8_t reason);
 /* Seal and queue one message.  `channel_id` is what this receiver sees; `flags` what it gets.
@@ -100,8 +101,8 @@ void wk_session_disconnect(struct wk_session *s, uint8_t reason, wkim_slice text
 void wk_session_close(struct wk_session *s); /* plain close after drain */
 
 /* Output: whole frames, oldest first.  *frame is borrowed until the next call on the session.
- * Returns 1 with a frame, 0 when there is none. wk_session_is_json tells text from binary.  A caller
- * uses either this or the stream view, not both on one session. */
+ * Returns 1 with a frame, 0 when there is none.  wk_session_is_json tells text from binary.  A
+ * caller uses either this or the stream view, not both on one session. */
 int wk_session_next_frame(struct wk_session *s, wkim_slice *frame);
 /* Stream view for TCP: all queued bytes (may be several frames), then consume what was written. */
 wkim_slice wk_session_out(const struct wk_session *s);

@@ -79,16 +79,18 @@ int wk_session_queue_check(struct wk_session *s);
 void wk_session_out_make_room(struct wk_session *s);
 
 /* First packet. */
-int wk_session_connect(struct wk_session *s, const struct wk_connect *c, bool has_id, wkim_slice id);
+int wk_session_connect(struct wk_session *s, const struct wk_connect *c, bool has_id,
+                       wkim_slice id);
 /* Packets of an open session, in either form. */
-int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id);
+int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id,
+                        wkim_slice id);
 /* Use one JSON object: > 0 bytes used, 0 more needed, < 0 the session ended. */
 wkim_ssize wk_session_json_step(struct wk_session *s, wkim_slice in, struct wk_arena *arena);
 /* Use kept bytes as far as the state allows. */
 void wk_session_pump(struct wk_session *s);
 
-/* Decimal digits of v, or of its two's complement behind a minus sign; no NUL.  Returns their number,
- * 20 at most.  Every message passes here, and printf costs as much as the cipher. */
+/* Decimal digits of v, or of its two's complement behind a minus sign; no NUL.  Returns their
+ * number, 20 at most.  Every message passes here several times, too often for printf. */
 static inline size_t wk_session_decimal(char *out, bool negative, uint64_t v)
 {
     char digits[20];

@@ -76,7 +76,7 @@ static void family_index(struct wk_rocks_options *o, rocksdb_options_t *f, uint6
     rocksdb_options_set_memtable_whole_key_filtering(f, 1);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(f, MEMTABLE_BLOOM);
     rocksdb_options_set_compression(f, rocksdb_no_compression);
-    set_tiered(f, 8, 4);
+    set_tiered(f, 5, 3);
 }
 
 static void family_plain(struct wk_rocks_options *o, rocksdb_options_t *f)

@@ -11,23 +11,22 @@
 #include <string.h>
 #include <time.h>
 
-/* Sort key of the query -> member of a row; a `d` in `how` means a duration text. */
+/* Sort key of the query -> member of a row. */
 static const struct sort_key {
     const char *name, *member;
-    int is_duration;
 } sort_keys[] = {
-    {"id", "id", 0},
-    {"inMsg", "in_msgs", 0},
-    {"outMsg", "out_msgs", 0},
-    {"inMsgBytes", "in_msg_bytes", 0},
-    {"outMsgBytes", "out_msg_bytes", 0},
-    {"outPacket", "out_packets", 0},
-    {"inPacket", "in_packets", 0},
-    {"inPacketBytes", "in_packet_bytes", 0},
-    {"outPacketBytes", "out_packet_bytes", 0},
-    {"uptime", "uptime", 1},
-    {"idle", "idle", 1},
-    {"protoVersion", "version", 0},
+    {"id", "id"},
+    {"inMsg", "in_msgs"},
+    {"outMsg", "out_msgs"},
+    {"inMsgBytes", "in_msg_bytes"},
+    {"outMsgBytes", "out_msg_bytes"},
+    {"outPacket", "out_packets"},
+    {"inPacket", "in_packets"},
+    {"inPacketBytes", "in_packet_bytes"},
+    {"outPacketBytes", "out_packet_bytes"},
+    {"uptime", "uptime_ms"},
+    {"idle", "idle_ms"},
+    {"protoVersion", "version"},
 };
 
 struct row {
@@ -43,15 +42,6 @@ static int by_weight(const void *a, const void *b)
     if (x->weight != y->weight)
         return x->weight < y->weight ? -1 : 1;
     return x->place < y->place ? -1 : x->place > y->place;
-}
-
-static double weight_of(const json_t *object, const struct sort_key *key)
-{
-    const json_t *v = json_object_get(object, key->member);
-
-    if (key->is_duration)
-        return json_is_string(v) ? wk_text_uptime_seconds(json_string_value(v)) : 0;
-    return json_number_value(v);
 }
 
 static void sort_rows(json_t *rows, wkim_slice sort)
@@ -73,7 +63,9 @@ static void sort_rows(json_t *rows, wkim_slice sort)
         descending = 0;
     for (size_t i = 0; i < n; i++) {
         table[i].object = json_incref(json_array_get(rows, i));
-        table[i].weight = weight_of(table[i].object, key) * (descending ? -1 : 1);
+        table[i].weight = json_number_value(json_object_get(table[i].object, key->member));
+        if (descending)
+            table[i].weight = -table[i].weight;
         table[i].place = i;
     }
     qsort(table, n, sizeof(*table), by_weight);
@@ -82,19 +74,86 @@ static void sort_rows(json_t *rows, wkim_slice sort)
     free(table);
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* The node counts milliseconds; the API shows durations and a time as text. */
+static void show_row(json_t *row)
+{
+    uint64_t idle_ms = (uint64_t)json_integer_value(json_object_get(row, "idle_ms"));
+    uint64_t uptime_ms = (uint64_t)json_integer_value(json_object_get(row, "uptime_ms"));
+    uint64_t second = 1000000000u;
+    char text[40];
+
+    wk_text_uptime(uptime_ms / 1000, text);
+    json_object_set_new(row, "uptime", json_string(text));
+    wk_text_uptime(idle_ms / 1000, text);
+    json_object_set_new(row, "idle", json_string(text));
+    wk_text_time((now_ns() - idle_ms * 1000000u) / second * second, text);
+    json_object_set_new(row, "last_activity", json_string(text));
+    json_object_del(row, "idle_ms");
+    json_object_del(row, "uptime_ms");
+    if (!json_object_get(row, "leader_id"))
+        json_object_set(row, "leader_id", json_object_get(row, "node_id"));
+    if (!json_object_get(row, "proxy_type_format"))
+        json_object_set_new(row, "proxy_type_format", json_string("本地连接"));
+}
+
+/* The rows as one JSON array; ids of clients need not be UTF-8, JSON must. */
+static char *rows_text(wkim_slice rows, size_t *n)
+{
+    char *text = malloc(rows.n + 2);
+    size_t i = 0, at = 0;
+    int bare = rows.n == 0 || rows.p[0] != '[';
+
+    if (!text)
+        return NULL;
+    if (bare)
+        text[at++] = '[';
+    while (i < rows.n) {
+        size_t len = rows.p[i] < 0x80 ? 1 : wk_utf8_length(rows.p + i, rows.n - i);
+
+        if (len)
+            memcpy(text + at, rows.p + i, len);
+        else
+            text[at] = '?';
+        at += len ? len : 1;
+        i += len ? len : 1;
+    }
+    if (bare)
+        text[at++] = ']';
+    *n = at;
+    return text;
+}
+
 json_t *wk_connz_rows(const wkim_reply *reply, wkim_slice sort)
 {
     wkim_slice text;
+    size_t i, n = 0;
+    json_t *row;
 
-    if (wkim_reply_code(reply) != WKIM_OK || wkim_reply_string(reply, 0, &text) != WKIM_OK)
+    if (wkim_reply_code(reply) != WKIM_OK)
         return NULL;
-    json_t *rows = json_loadb((const char *)text.p, text.n, 0, NULL);
+    if (wkim_reply_string(reply, 0, &text) != WKIM_OK)
+        return json_array();
+    char *array = rows_text(text, &n);
+    json_t *rows = array ? json_loadb(array, n, 0, NULL) : NULL;
 
+    free(array);
     if (!json_is_array(rows)) {
         json_decref(rows);
         return NULL;
     }
     sort_rows(rows, sort);
+    json_array_foreach(rows, i, row)
+    {
+        show_row(row);
+    }
     return rows;
 }
 
@@ -146,7 +205,6 @@ static void on_connz(struct wk_call *c, const wkim_reply *reply)
     json_t *rows = wk_connz_rows(reply, wk_req_query(r, "sort"));
     int64_t offset = wk_req_query_i64(r, "offset"), limit = wk_req_query_i64(r, "limit");
     wkim_node_stats s = {.size = sizeof(s)};
-    struct timespec now;
     struct wk_jsonbuf b;
     char text[40];
 
@@ -160,8 +218,7 @@ static void on_connz(struct wk_call *c, const wkim_reply *reply)
     offset = offset < 0 ? 0 : offset;
     limit = limit <= 0 ? WK_CONNZ_LIMIT : limit;
     wk_connz_cut(rows, (size_t)offset, (size_t)limit);
-    clock_gettime(CLOCK_REALTIME, &now);
-    wk_text_time((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, text);
+    wk_text_time(now_ns(), text);
     wk_jsonbuf_init(&b);
     wk_jsonbuf_lit(&b, "{\"connections\":");
     wk_connz_put(&b, rows);

@@ -39,4 +39,8 @@ char *wk_json_put_u64(char *p, uint64_t v);
 char *wk_json_put_str(char *p, wkim_slice s);
 char *wk_json_put_base64(char *p, wkim_slice s); /* quoted, standard alphabet, padded */
 
+/* Length (2 to 4) of the UTF-8 sequence of a byte that is no ASCII, 0 when it is none: overlong,
+ * surrogate, cut off, beyond U+10FFFF. */
+size_t wk_utf8_length(const uint8_t *s, size_t left);
+
 #endif

@@ -1,7 +1,6 @@
 #include "text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -215,31 +214,6 @@ void wk_text_uptime(uint64_t seconds, char out[32])
         snprintf(out, 32, "%llum%llus", m, s);
     else
         snprintf(out, 32, "%llus", s);
-}
-
-double wk_text_uptime_seconds(const char *text)
-{
-    double sum = 0;
-
-    while (*text) {
-        char *unit;
-        double v = strtod(text, &unit);
-
-        if (unit == text)
-            return 0;
-        if (unit[0] == 'm' && unit[1] == 's') {
-            sum += v / 1000;
-            unit++;
-        } else {
-            sum += v * (*unit == 'y'   ? 365.0 * 86400
-                        : *unit == 'd' ? 86400.0
-                        : *unit == 'h' ? 3600.0
-                        : *unit == 'm' ? 60.0
-                                       : 1.0);
-        }
-        text = *unit ? unit + 1 : unit;
-    }
-    return sum;
 }
 
 void wk_text_time(uint64_t unix_ns, char out[40])

@@ -26,8 +26,6 @@ wkim_ssize wk_text_unescape(wkim_slice s, int plus, uint8_t *out);
 
 /* "1h2m3s" in seconds as /varz writes it, into out. */
 void wk_text_uptime(uint64_t seconds, char out[32]);
-/* Seconds of such a text (also fractions and "ms"), for sorting; 0 for other texts. */
-double wk_text_uptime_seconds(const char *text);
 /* RFC 3339 in UTC; zeros at the end of the fraction are left out. */
 void wk_text_time(uint64_t unix_ns, char out[40]);
 /* Does not tell by its duration where the two differ. */

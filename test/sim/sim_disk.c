@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include "base/hash.h"
 
-#define NAMES_MAX 256
+#define NAMES_MAX 512
 #define FDS_MAX 512
 #define NAME_BYTES 32
 #define SECTOR 512

@@ -375,7 +375,6 @@ static void group_start(struct sim_node *n, uint32_t group)
             sim_fail(n->sim, "node %llu group %u: damage nobody did", U(n->id), group);
         n->sim->damaged++;
         g->damaged = true;
-        g->last_durable = 0;
         return;
     }
     log_behind_state(n, group, &st);

@@ -55,10 +55,10 @@ static void every_default_is_what_the_table_says(void **state)
 
 static void a_stronger_source_wins_in_any_order_of_calls(void **state)
 {
-    static const int order[6][3] = { { 1, 2, 3 }, { 1, 3, 2 }, { 2, 1, 3 },
-                                     { 2, 3, 1 }, { 3, 1, 2 }, { 3, 2, 1 } };
-    static const char *const values[] = { "", "11s", "12s", "13s" };
-    static const char *const lists[] = { "", "msg.notify", "msg.offline user.onlinestatus", "x" };
+    static const int order[6][3] = {{1, 2, 3}, {1, 3, 2}, {2, 1, 3},
+                                    {2, 3, 1}, {3, 1, 2}, {3, 2, 1}};
+    static const char *const values[] = {"", "11s", "12s", "13s"};
+    static const char *const lists[] = {"", "msg.notify", "msg.offline user.onlinestatus", "x"};
 
     (void)state;
     for (int o = 0; o < 6; o++) {
@@ -68,7 +68,8 @@ static void a_stronger_source_wins_in_any_order_of_calls(void **state)
         for (int i = 0; i < 3; i++) {
             int source = order[o][i];
 
-            assert_int_equal(wkim_config_set(c, "tag.expire", values[source], source, NULL, NULL), 0);
+            assert_int_equal(wkim_config_set(c, "tag.expire", values[source], source, NULL, NULL),
+                             0);
             assert_int_equal(
                 wkim_config_set(c, "webhook.focusEvents", lists[source], source, NULL, NULL), 0);
         }
@@ -92,60 +93,60 @@ static void keys_are_case_insensitive(void **state)
 
 struct text_case {
     const char *key, *text;
-    int64_t number;    /* when reason is NULL */
+    int64_t number;     /* when reason is NULL */
     const char *reason; /* behind "config: key: ", up to " [wk.yaml:3]" */
 };
 
 static void values_are_read_or_refused_with_a_reason(void **state)
 {
     static const struct text_case cases[] = {
-        { "connIdleTime", "1d12h", 129600000, NULL },
-        { "connIdleTime", "1w", 604800000, NULL },
-        { "connIdleTime", "1h30m", 5400000, NULL },
-        { "connIdleTime", "1.5h", 5400000, NULL },
-        { "connIdleTime", " 500ms ", 500, NULL },
-        { "connIdleTime", "1us", 1, NULL },
-        { "connIdleTime", "1000000", 1, NULL },
-        { "connIdleTime", "180000000000", 180000, NULL },
-        { "connIdleTime", "90", 0, "\"90\" has no unit (write 90s, 90ms \xe2\x80\xa6)" },
-        { "connIdleTime", "-3s", 0, "\"-3s\" is negative, a duration must not be" },
-        { "connIdleTime", "5x", 0, "\"5x\" is not a duration (for example 90s, 5m or 1d12h)" },
-        { "conversation.syncInterval", "abc", 0,
-          "\"abc\" is not a duration (for example 90s, 5m or 1d12h)" },
-        { "connIdleTime", "99999999999999999999s", 0,
-          "\"99999999999999999999s\" is not a duration (for example 90s, 5m or 1d12h)" },
-        { "db.memTableSize", "32MB", 33554432, NULL },
-        { "db.memTableSize", "2 gib", 2147483648, NULL },
-        { "db.memTableSize", "1TB", 0, "\"1TB\" is not a size (for example 1048576, 64KB or 16MiB)" },
-        { "db.memTableSize", "1", 0, "1 is out of range 1048576..4294967296" },
-        { "messageRetry.maxCount", "many", 0, "\"many\" is not a whole number (for example 100)" },
-        { "messageRetry.maxCount", "1.5", 0, "\"1.5\" is not a whole number (for example 100)" },
-        { "cluster.slotCount", "-5", 0, "-5 is out of range 1..4096" },
-        { "cluster.nodeId", "2000", 0, "2000 is out of range 1..1023" },
-        { "cluster.nodeId", "0", 0, "must be 1..1023" },
-        { "cluster.role", "x", 0, "\"x\" is not one of replica, proxy" },
-        { "mode", "RELEASE", 1, NULL },
-        { "mode", "x", 0, "\"x\" is not one of debug, release, bench, test" },
-        { "tokenAuthOn", "Yes", 1, NULL },
-        { "tokenAuthOn", "T", 1, NULL },
-        { "whitelistOffOfPerson", "off", 0, NULL },
-        { "tokenAuthOn", "maybe", 0, "\"maybe\" is not a bool (write true or false)" },
-        { "logger.level", "warn", 3, NULL },
-        { "logger.level", "4", 4, NULL },
-        { "logger.level", "5", 0, "\"5\" is not one of 0, 1, 2, 3, 4, debug, info, warn, error" },
-        { "httpAddr", "abc", 0, "\"abc\" is not host:port (for example 0.0.0.0:5001)" },
-        { "httpAddr", ":99999", 0, "\":99999\" is not host:port (for example 0.0.0.0:5001)" },
-        { "httpAddr", "::1:80", 0, "\"::1:80\" is not host:port (for example 0.0.0.0:5001)" },
-        { "addr", "http://1.2.3.4:5", 0, "\"http://1.2.3.4:5\" is not tcp://host:port" },
-        { "webhook.httpAddr", "ftp://x", 0,
-          "\"ftp://x\" is not a URL (for example http://127.0.0.1:8090/hook)" },
+        {"connIdleTime", "1d12h", 129600000, NULL},
+        {"connIdleTime", "1w", 604800000, NULL},
+        {"connIdleTime", "1h30m", 5400000, NULL},
+        {"connIdleTime", "1.5h", 5400000, NULL},
+        {"connIdleTime", " 500ms ", 500, NULL},
+        {"connIdleTime", "1us", 1, NULL},
+        {"connIdleTime", "1000000", 1, NULL},
+        {"connIdleTime", "180000000000", 180000, NULL},
+        {"connIdleTime", "90", 0, "\"90\" has no unit (write 90s, 90ms \xe2\x80\xa6)"},
+        {"connIdleTime", "-3s", 0, "\"-3s\" is negative, a duration must not be"},
+        {"connIdleTime", "5x", 0, "\"5x\" is not a duration (for example 90s, 5m or 1d12h)"},
+        {"conversation.syncInterval", "abc", 0,
+         "\"abc\" is not a duration (for example 90s, 5m or 1d12h)"},
+        {"connIdleTime", "99999999999999999999s", 0,
+         "\"99999999999999999999s\" is not a duration (for example 90s, 5m or 1d12h)"},
+        {"db.memTableSize", "32MB", 33554432, NULL},
+        {"db.memTableSize", "2 gib", 2147483648, NULL},
+        {"db.memTableSize", "1TB", 0, "\"1TB\" is not a size (for example 1048576, 64KB or 16MiB)"},
+        {"db.memTableSize", "1", 0, "1 is out of range 1048576..4294967296"},
+        {"messageRetry.maxCount", "many", 0, "\"many\" is not a whole number (for example 100)"},
+        {"messageRetry.maxCount", "1.5", 0, "\"1.5\" is not a whole number (for example 100)"},
+        {"cluster.slotCount", "-5", 0, "-5 is out of range 1..4096"},
+        {"cluster.nodeId", "2000", 0, "2000 is out of range 1..1023"},
+        {"cluster.nodeId", "0", 0, "must be 1..1023"},
+        {"cluster.role", "x", 0, "\"x\" is not one of replica, proxy"},
+        {"mode", "RELEASE", 1, NULL},
+        {"mode", "x", 0, "\"x\" is not one of debug, release, bench, test"},
+        {"tokenAuthOn", "Yes", 1, NULL},
+        {"tokenAuthOn", "T", 1, NULL},
+        {"whitelistOffOfPerson", "off", 0, NULL},
+        {"tokenAuthOn", "maybe", 0, "\"maybe\" is not a bool (write true or false)"},
+        {"logger.level", "warn", 3, NULL},
+        {"logger.level", "4", 4, NULL},
+        {"logger.level", "5", 0, "\"5\" is not one of 0, 1, 2, 3, 4, debug, info, warn, error"},
+        {"httpAddr", "abc", 0, "\"abc\" is not host:port (for example 0.0.0.0:5001)"},
+        {"httpAddr", ":99999", 0, "\":99999\" is not host:port (for example 0.0.0.0:5001)"},
+        {"httpAddr", "::1:80", 0, "\"::1:80\" is not host:port (for example 0.0.0.0:5001)"},
+        {"addr", "http://1.2.3.4:5", 0, "\"http://1.2.3.4:5\" is not tcp://host:port"},
+        {"webhook.httpAddr", "ftp://x", 0,
+         "\"ftp://x\" is not a URL (for example http://127.0.0.1:8090/hook)"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct text_case *t = &cases[i];
         wkim_config *c = fresh();
-        wkim_error err = { 0 };
+        wkim_error err = {0};
         int rc = wkim_config_set(c, t->key, t->text, WKIM_SOURCE_FILE, "wk.yaml:3", &err);
 
         if (t->reason) {
@@ -167,8 +168,8 @@ static void values_are_read_or_refused_with_a_reason(void **state)
 
 static void addresses_are_accepted_with_and_without_scheme(void **state)
 {
-    static const char *const good[] = { "tcp://0.0.0.0:5100", "0.0.0.0:5100", ":5100", "[::1]:5100",
-                                        "TCP://[::]:0" };
+    static const char *const good[] = {"tcp://0.0.0.0:5100", "0.0.0.0:5100", ":5100", "[::1]:5100",
+                                       "TCP://[::]:0"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -202,12 +203,16 @@ static void added_items_replace_weaker_sources_and_join_their_own(void **state)
     wkim_config *c = fresh();
 
     (void)state;
-    assert_int_equal(wkim_config_add(c, "cluster.initNodes", "1@a", WKIM_SOURCE_FILE, NULL, NULL), 0);
-    assert_int_equal(wkim_config_add(c, "cluster.initNodes", "2@b", WKIM_SOURCE_FILE, NULL, NULL), 0);
+    assert_int_equal(wkim_config_add(c, "cluster.initNodes", "1@a", WKIM_SOURCE_FILE, NULL, NULL),
+                     0);
+    assert_int_equal(wkim_config_add(c, "cluster.initNodes", "2@b", WKIM_SOURCE_FILE, NULL, NULL),
+                     0);
     assert_string_equal(wkim_config_get(c, "cluster.initNodes"), "1@a 2@b");
-    assert_int_equal(wkim_config_add(c, "cluster.initNodes", "3@c:1", WKIM_SOURCE_ENV, NULL, NULL), 0);
+    assert_int_equal(wkim_config_add(c, "cluster.initNodes", "3@c:1", WKIM_SOURCE_ENV, NULL, NULL),
+                     0);
     assert_string_equal(wkim_config_get(c, "cluster.initNodes"), "3@c:1");
-    assert_int_equal(wkim_config_add(c, "cluster.initNodes", "4@d", WKIM_SOURCE_FILE, NULL, NULL), 0);
+    assert_int_equal(wkim_config_add(c, "cluster.initNodes", "4@d", WKIM_SOURCE_FILE, NULL, NULL),
+                     0);
     assert_string_equal(wkim_config_get(c, "cluster.initNodes"), "3@c:1");
     assert_int_equal(wkim_config_add(c, "addr", "1@a", WKIM_SOURCE_FILE, NULL, NULL), WKIM_ECONFIG);
     wkim_config_free(c);
@@ -218,24 +223,26 @@ static void bad_items_are_named_by_index_and_never_show_a_password(void **state)
     static const struct {
         const char *key, *value, *text;
     } cases[] = {
-        { "cluster.initNodes", "1@a 2@b:70000", "config: cluster.initNodes[1]: \"2@b:70000\" must be "
-                                                "nodeId@host[:port] [wk.yaml:3]" },
-        { "cluster.initNodes", "bad", "config: cluster.initNodes[0]: \"bad\" must be "
-                                      "nodeId@host[:port] [wk.yaml:3]" },
-        { "auth.users", "admin:secret",
-          "config: auth.users[0]: \"admin:***\" must be name:password:* or "
-          "name:password:[resource:actions,\xe2\x80\xa6] [wk.yaml:3]" },
-        { "auth.users", "a:b:* admin:secret:r",
-          "config: auth.users[1]: permission \"r\" must be * or [resource:actions] [wk.yaml:3]" },
-        { "proxyProtocol.trusted", "10.0.0.0/33",
-          "config: proxyProtocol.trusted[0]: \"10.0.0.0/33\" must be an address or address/bits "
-          "(for example 10.0.0.0/8) [wk.yaml:3]" },
+        {"cluster.initNodes", "1@a 2@b:70000",
+         "config: cluster.initNodes[1]: \"2@b:70000\" must be "
+         "nodeId@host[:port] [wk.yaml:3]"},
+        {"cluster.initNodes", "bad",
+         "config: cluster.initNodes[0]: \"bad\" must be "
+         "nodeId@host[:port] [wk.yaml:3]"},
+        {"auth.users", "admin:secret",
+         "config: auth.users[0]: \"admin:***\" must be name:password:* or "
+         "name:password:[resource:actions,\xe2\x80\xa6] [wk.yaml:3]"},
+        {"auth.users", "a:b:* admin:secret:r",
+         "config: auth.users[1]: permission \"r\" must be * or [resource:actions] [wk.yaml:3]"},
+        {"proxyProtocol.trusted", "10.0.0.0/33",
+         "config: proxyProtocol.trusted[0]: \"10.0.0.0/33\" must be an address or address/bits "
+         "(for example 10.0.0.0/8) [wk.yaml:3]"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         wkim_config *c = fresh();
-        wkim_error err = { 0 };
+        wkim_error err = {0};
 
         assert_int_equal(
             wkim_config_set(c, cases[i].key, cases[i].value, WKIM_SOURCE_FILE, "wk.yaml:3", &err),
@@ -249,7 +256,7 @@ static void bad_items_are_named_by_index_and_never_show_a_password(void **state)
 static void an_unknown_key_is_answered_with_the_nearest_one(void **state)
 {
     wkim_config *c = fresh();
-    wkim_error err = { 0 };
+    wkim_error err = {0};
 
     (void)state;
     assert_int_equal(
@@ -257,7 +264,8 @@ static void an_unknown_key_is_answered_with_the_nearest_one(void **state)
         WKIM_ENOTFOUND);
     assert_string_equal(err.text, "config: unknown key \"cluster.nodeid2\" at wk.yaml:12 (did you "
                                   "mean \"cluster.nodeId\"?)");
-    assert_int_equal(wkim_config_set(c, "zzzzzz", "1", WKIM_SOURCE_FLAG, NULL, &err), WKIM_ENOTFOUND);
+    assert_int_equal(wkim_config_set(c, "zzzzzz", "1", WKIM_SOURCE_FLAG, NULL, &err),
+                     WKIM_ENOTFOUND);
     assert_string_equal(err.text, "config: unknown key \"zzzzzz\" at flag");
     wkim_config_free(c);
 }
@@ -344,32 +352,34 @@ static void rules_across_keys_name_key_reason_and_source(void **state)
     static const struct {
         const char *key, *value, *text;
     } rows[] = {
-        { "manager.addr", "0.0.0.0:5001",
-          "1 config: manager.addr and httpAddr both use 0.0.0.0:5001 [wk.yaml:3]\n" },
-        { "manager.addr", "127.0.0.1:5001",
-          "1 config: manager.addr and httpAddr both use 0.0.0.0:5001 [wk.yaml:3]\n" },
-        { "wssAddr", "wss://0.0.0.0:5210",
-          "1 config: wssAddr: needs wssConfig.certFile and wssConfig.keyFile [wk.yaml:3]\n" },
-        { "wssConfig.certFile", "/c.pem",
-          "1 config: wssConfig.certFile: needs wssConfig.keyFile too [wk.yaml:3]\n" },
-        { "cluster.initNodes", "1002@b",
-          "1 config: cluster.initNodes: does not contain this node (cluster.nodeId 1001) "
-          "[wk.yaml:3]\n" },
-        { "cluster.initNodes", "1001@b 1001@c",
-          "1 config: cluster.initNodes[1]: node 1001 is listed twice [wk.yaml:3]\n" },
-        { "cluster.seed", "1001@b:1",
-          "1 config: cluster.serverAddr: required when cluster.initNodes or cluster.seed is set "
-          "[default]\n" },
-        { "auth.users", "a:b:* a:c:*", "1 config: auth.users: duplicate user \"a\" [wk.yaml:3]\n" },
-        { "auth.users", "____manager:b:[*:r]",
-          "1 config: auth.users[0]: the name \"____manager\" is taken by managerUID [wk.yaml:3]\n" },
-        { "jwt.secret", "secret_wukongim",
-          "1 config: jwt.secret: is the published default, anybody could sign console tokens (leave "
-          "it empty to have one made) [wk.yaml:3]\n" },
-        { "mode", "release", "0 config: tokenAuthOn is false: any client may connect as any uid "
-                             "[default]\n" },
-        { "auth.users", "a:b:[slots:r]", "0 config: auth.users[0]: unknown resource \"slots\" (known:" },
-        { "webhook.focusEvents", "msg.offlin", "0 config: webhook.focusEvents[0]: unknown event" },
+        {"manager.addr", "0.0.0.0:5001",
+         "1 config: manager.addr and httpAddr both use 0.0.0.0:5001 [wk.yaml:3]\n"},
+        {"manager.addr", "127.0.0.1:5001",
+         "1 config: manager.addr and httpAddr both use 0.0.0.0:5001 [wk.yaml:3]\n"},
+        {"wssAddr", "wss://0.0.0.0:5210",
+         "1 config: wssAddr: needs wssConfig.certFile and wssConfig.keyFile [wk.yaml:3]\n"},
+        {"wssConfig.certFile", "/c.pem",
+         "1 config: wssConfig.certFile: needs wssConfig.keyFile too [wk.yaml:3]\n"},
+        {"cluster.initNodes", "1002@b",
+         "1 config: cluster.initNodes: does not contain this node (cluster.nodeId 1001) "
+         "[wk.yaml:3]\n"},
+        {"cluster.initNodes", "1001@b 1001@c",
+         "1 config: cluster.initNodes[1]: node 1001 is listed twice [wk.yaml:3]\n"},
+        {"cluster.seed", "1001@b:1",
+         "1 config: cluster.serverAddr: required when cluster.initNodes or cluster.seed is set "
+         "[default]\n"},
+        {"auth.users", "a:b:* a:c:*", "1 config: auth.users: duplicate user \"a\" [wk.yaml:3]\n"},
+        {"auth.users", "____manager:b:[*:r]",
+         "1 config: auth.users[0]: the name \"____manager\" is taken by managerUID [wk.yaml:3]\n"},
+        {"jwt.secret", "secret_wukongim",
+         "1 config: jwt.secret: is the published default, anybody could sign console tokens (leave "
+         "it empty to have one made) [wk.yaml:3]\n"},
+        {"mode", "release",
+         "0 config: tokenAuthOn is false: any client may connect as any uid "
+         "[default]\n"},
+        {"auth.users", "a:b:[slots:r]",
+         "0 config: auth.users[0]: unknown resource \"slots\" (known:"},
+        {"webhook.focusEvents", "msg.offlin", "0 config: webhook.focusEvents[0]: unknown event"},
     };
     struct reports r;
 
@@ -437,7 +447,7 @@ static int scenario(void)
 
 static void any_failing_allocation_is_reported_and_leaves_a_whole_object(void **state)
 {
-    const wkim_mem mem = { failing_malloc, failing_calloc, failing_realloc, plain_free, NULL };
+    const wkim_mem mem = {failing_malloc, failing_calloc, failing_realloc, plain_free, NULL};
     int rc = WKIM_ENOMEM;
     long n;
 

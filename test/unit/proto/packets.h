@@ -18,7 +18,7 @@
 
 #define TEST_FN __attribute__((unused)) static
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* Tests are started from the top of the tree. */
 TEST_FN json_t *vectors_load(const char *name)
@@ -55,7 +55,7 @@ TEST_FN wkim_slice hex_bytes(struct wk_arena *a, const char *hex)
     return wk_slice(p, n);
 }
 
-/* ---- packets from the fields of a vector ------------------------------------------------------- */
+/* ---- packets from the fields of a vector ----------------------------------------------------- */
 
 struct fields {
     const json_t *o;
@@ -203,7 +203,7 @@ TEST_FN struct wk_packet packet_from(struct wk_arena *a, const char *type, const
     return p;
 }
 
-/* ---- comparison --------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
 #define EQ(type, field) (a->u.type.field == b->u.type.field)
 #define SAME(type, field) wk_slice_eq(a->u.type.field, b->u.type.field)
@@ -260,7 +260,7 @@ TEST_FN bool packets_equal(const struct wk_packet *a, const struct wk_packet *b)
     }
 }
 
-/* ---- random packets ----------------------------------------------------------------------------- */
+/* ---- random packets -------------------------------------------------------------------------- */
 
 /* Fields that `version` does not carry are left at zero, so that a round trip gives the same. */
 struct maker {

@@ -2,7 +2,7 @@
  * recording, the difference is listed here with its reason and checked as such. */
 #include "packets.h"
 
-/* ---- client to server ---------------------------------------------------------------------------- */
+/* ---- client to server ------------------------------------------------------------------------ */
 
 enum difference { SAME_VERDICT, NOW_ERROR, NOW_FRAME, NOW_WAITS };
 
@@ -173,7 +173,7 @@ static void every_listed_difference_is_a_recorded_case(void **state)
     json_decref(root);
 }
 
-/* ---- server to client ---------------------------------------------------------------------------- */
+/* ---- server to client ------------------------------------------------------------------------ */
 
 /* Texts that are not the recorded ones, with the text that is written instead. */
 static const struct {

@@ -95,7 +95,7 @@ static void ids_with_reserved_characters_are_special(void **state)
     assert_false(wk_text_blank(wk_text_slice(" a ")));
 }
 
-static void uptimes_are_written_and_read_back(void **state)
+static void uptimes_are_written_from_the_largest_unit(void **state)
 {
     static const struct {
         uint64_t seconds;
@@ -108,10 +108,7 @@ static void uptimes_are_written_and_read_back(void **state)
 
         wk_text_uptime(cases[i].seconds, out);
         assert_string_equal(out, cases[i].text);
-        assert_true(wk_text_uptime_seconds(out) == (double)cases[i].seconds);
     }
-    assert_true(wk_text_uptime_seconds("250ms") == 0.25);
-    assert_true(wk_text_uptime_seconds("soon") == 0);
 }
 
 static void times_drop_zeros_at_the_end_of_the_fraction(void **state)
@@ -145,7 +142,7 @@ int main(void)
         cmocka_unit_test(numbers_parse_whole_or_not_at_all),
         cmocka_unit_test(percent_escapes_are_decoded_and_broken_ones_refused),
         cmocka_unit_test(ids_with_reserved_characters_are_special),
-        cmocka_unit_test(uptimes_are_written_and_read_back),
+        cmocka_unit_test(uptimes_are_written_from_the_largest_unit),
         cmocka_unit_test(times_drop_zeros_at_the_end_of_the_fraction),
         cmocka_unit_test(secrets_are_equal_only_when_all_bytes_are),
     };

@@ -12,6 +12,15 @@
 #include "base/mem.h"
 #include "store/store.h"
 
+#ifdef __SANITIZE_THREAD__
+/* The RocksDB library is not instrumented: its own synchronisation cannot be seen. */
+const char *__tsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void)
+{
+    return "called_from_lib:librocksdb.so\nrace:librocksdb.so\n";
+}
+#endif
+
 struct fixture {
     bool on_disk;
     char dir[256]; /* parent of the store; removed with all in it */

@@ -123,12 +123,15 @@ static void write_many(struct fixture *f, uint64_t n)
 static void crash_between_background_flushes_tears_no_batch(void **state)
 {
     struct fixture *f = *state;
+    uint64_t most = 0;
 
-    for (uint64_t n = 700; n <= 2100; n += 350) {
+    for (uint64_t n = 700; n <= 6300; n += 1400) {
         in_dying_process(f, "write", n);
         uint64_t kept = check_entries(f->store);
-        assert_true(kept > 0 && kept <= n);
+        assert_true(kept <= n);
+        most = kept > most ? kept : most;
     }
+    assert_true(most > 0); /* otherwise nothing was flushed and nothing was tried */
 }
 
 static void *flush_again_and_again(void *arg)
@@ -240,8 +243,7 @@ static void damaged_table_files_are_reported(void **state)
 {
     struct fixture *f = *state;
     char command[700];
-    struct wk_row_applied a;
-    uint64_t seq;
+    uint64_t n = 0;
 
     for (uint64_t i = 1; i <= 500; i++)
         assert_int_equal(commit_entry(f->txn, i), WKIM_OK);
@@ -254,9 +256,8 @@ static void damaged_table_files_are_reported(void **state)
     int rc = wk_store_open(&f->store, f->path, NULL, &err);
     if (rc == WKIM_OK) {
         assert_int_equal(wk_txn_new(&f->txn, f->store), WKIM_OK);
-        int got = wk_applied_get(f->store, 5, &a);
-        int last = wk_message_last_seq(f->store, 5, &g1, &seq);
-        assert_true(got == WKIM_ECORRUPT || last == WKIM_ECORRUPT);
+        assert_int_equal(wk_message_scan(f->store, 5, &g1, 0, UINT64_MAX, false, count_message, &n),
+                         WKIM_ECORRUPT);
     } else {
         assert_int_equal(rc, WKIM_ECORRUPT);
         f->store = NULL;

@@ -193,7 +193,7 @@ static void readers_see_whole_batches_in_order(void **state)
     commit(f);
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&readers[i], NULL, read_rounds, &r), 0);
-    for (uint64_t round = 1; round <= 2000 || (atomic_load(&r.reads) < 100 && round < 200000);
+    for (uint64_t round = 1; round <= 300 || (atomic_load(&r.reads) < 50 && round < 20000);
          round++) {
         put_round(f->txn, round);
         commit(f);

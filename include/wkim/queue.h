@@ -27,7 +27,8 @@ enum wkim_reply_kind {
     WKIM_REPLY_CALL = 1,     /* answer of a call */
     WKIM_EVENT_MESSAGE = 2,  /* a message was stored; one message inside */
     WKIM_EVENT_ONLINE = 3,   /* item 0: uid; numbers: device flag, online 1/0, counts */
-    WKIM_EVENT_OFFLINE_MESSAGE = 4 /* message 0 for offline users; strings: their uids */
+    WKIM_EVENT_OFFLINE_MESSAGE = 4, /* message 0 for offline users; strings: their uids */
+    WKIM_EVENT_HOOK = 5             /* a webhook request, wkim/hook.h */
 };
 
 /* A message as stored.  Slices are borrowed until the reply is freed. */

@@ -7,6 +7,7 @@
 #include <wkim/config.h>
 #include <wkim/queue.h>
 #include <wkim/node.h>
+#include <wkim/hook.h>
 #include <wkim/session.h>
 #include <wkim/codec.h>
 #include <wkim/message.h>

@@ -33,6 +33,7 @@
  * IM_OUTBOX_DONE        u64 id                                               -
  * IM_CONN_LIST          str filter                                           JSON rows, "," between
  * IM_CONN_KICK          str uid, u64 conn id, u8 silent                      -
+ * IM_NOTIFY_DONE        u64 id ...                                           -
  *
  * rows A: repeated (str, u64 a, u64 b, u64 c).  records: repeated str.  conversations: repeated
  * struct im_conv_row below, written by im_conv_row_encode. */

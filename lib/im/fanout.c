@@ -10,6 +10,7 @@ struct deliver {
     struct wk_blob *blob;
     struct wk_record record;   /* borrowed from blob */
     struct im_members *members; /* NULL: extra only */
+    struct im_offline *offline; /* NULL: nobody asks */
     uint32_t at;
     uint64_t skip_conn;
     uint8_t n_extra;
@@ -42,6 +43,8 @@ static void push_user(const struct deliver *d, struct wk_cluster *cl, wkim_slice
     struct im_user *u = is ? im_user_find(is, uid) : NULL;
     struct wk_list *n, *tmp;
 
+    if (d->offline && is)
+        im_offline_note(d->offline, wk_slot_shard(slot)->index, uid, u);
     if (!u)
         return;
     const struct wk_record *r = &d->record;
@@ -60,6 +63,8 @@ static void push_user(const struct deliver *d, struct wk_cluster *cl, wkim_slice
 
 static void finish(struct deliver *d)
 {
+    if (d->offline)
+        im_offline_done(d->offline);
     im_members_unref(d->members);
     wk_blob_unref(d->blob);
     wk_free(d);
@@ -143,6 +148,8 @@ static void send_to(const struct deliver *proto, struct wk_shard *to, struct wk_
         /* The message is stored; who misses the push finds it by syncing. */
         wk_log(proto->im->opt.log, WK_LOG_WARN, "im", "delivery_skipped", "shard=%u reason=\"out of memory\"",
                to->index);
+        if (proto->offline)
+            im_offline_done(proto->offline);
         return;
     }
     *d = *proto;
@@ -154,6 +161,16 @@ static void send_to(const struct deliver *proto, struct wk_shard *to, struct wk_
         run(to, &d->post);
     else
         wk_shard_post(to, &d->post);
+}
+
+/* Whether the shard may hold a receiver. */
+static bool concerns(const struct deliver *d, const struct wk_cluster *cl, const struct wk_shard *s)
+{
+    bool any = d->members || d->uids.n;
+
+    for (uint8_t e = 0; e < d->n_extra && !any; e++)
+        any = here(cl, s, wk_cluster_slot_of(cl, d->extra[e]));
+    return any;
 }
 
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
@@ -174,12 +191,16 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
         return;
     if (d.members && d.members->n == 0)
         d.members = NULL;
+    uint32_t deliveries = 0;
+    for (uint32_t i = 0; i < is->im->opt.n_shards; i++)
+        deliveries += concerns(&d, cl, &is->im->opt.shards[i]);
+    if (deliveries && is->im->opt.on_offline && d.record.channel_type != WKIM_CHANNEL_AGENT &&
+        im_offline_new(&d.offline, is, blob, &d.record, h->bits & IM_SEND_LIST, deliveries) != WKIM_OK)
+        wk_log(is->im->opt.log, WK_LOG_WARN, "im", "offline_list_lost", "message_id=%lld reason=\"out of memory\"",
+               (long long)d.record.message_id);
     for (uint32_t i = 0; i < is->im->opt.n_shards; i++) {
         struct wk_shard *to = &is->im->opt.shards[i];
-        bool any = d.members || d.uids.n;
-        for (uint8_t e = 0; e < d.n_extra && !any; e++)
-            any = here(cl, to, wk_cluster_slot_of(cl, d.extra[e]));
-        if (any)
+        if (concerns(&d, cl, to))
             send_to(&d, to, from);
     }
 }

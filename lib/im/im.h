@@ -37,7 +37,8 @@ enum im_op {
     IM_HEADS = 24,
     IM_OUTBOX_DONE = 25,     /* W */
     IM_CONN_LIST = 26,
-    IM_CONN_KICK = 27
+    IM_CONN_KICK = 27,
+    IM_NOTIFY_DONE = 48      /* W */
 };
 
 #define IM_SYSTEM_UID "____system"
@@ -61,7 +62,18 @@ struct im_options {
     /* A message was stored / a user's connections changed.  @shard of the slot; may be NULL. */
     void (*on_stored)(void *user, const struct wk_record *r);
     void (*on_online)(void *user, wkim_slice uid, uint8_t device_flag, bool online,
-                      uint64_t device_count, uint64_t user_count);
+                      uint64_t conn_id, uint64_t device_count, uint64_t user_count);
+    /* Webhooks.  notify: every stored message leaves a row of the notify queue.  on_notify: one more
+     * row is in the store; on_lead: the slot's rows are ours to send, until on_close.  on_offline: uids
+     * (repeated str, never empty) without an online master device; list: the receivers were named by
+     * the sender.  Both lists of one channel come in message order.  @shard of the slot; on_offline NULL:
+     * nobody looks. */
+    bool notify;
+    void (*on_notify)(void *user, uint32_t slot);
+    void (*on_lead)(void *user, uint32_t slot);
+    void (*on_close)(void *user, uint32_t slot);
+    void (*on_offline)(void *user, uint32_t slot, struct wk_blob *blob, const struct wk_record *r,
+                       bool list, wkim_slice uids);
     void *user;
 };
 int im_new(struct im **out, const struct im_options *opt);
@@ -98,6 +110,13 @@ struct im_conn {
 /* IM_LOGIN with call->mark = the im_conn: reason in call->reason; on success it is registered. */
 void im_conn_gone(struct im *im, struct im_conn *c); /* unregister; @shard of the uid's slot */
 
+/* ---- notify queue (notify.c) ------------------------------------------------------------------------
+ * Rows from from_id on, as repeated (u64 id, str record), at most max and, beyond the first, until
+ * bytes_max; the record is empty when the message is gone.  Reader thread. */
+int im_notify_read(struct im *im, uint32_t slot, uint64_t from_id, uint32_t max, size_t bytes_max,
+                   struct wk_buf *out, bool *more);
+uint64_t im_notify_count(struct im *im, uint32_t slot); /* reader thread */
+
 /* ---- ids ----------------------------------------------------------------------------------------------- */
 /* Stored id of a channel as clients name it: person pairs and agent channels are joined. */
 void im_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id, wkim_slice from_uid);
@@ -111,7 +130,8 @@ bool im_is_system(struct im *im, uint32_t shard, wkim_slice uid);
 /* ---- request bytes ---------------------------------------------------------------------------------------- */
 enum im_send_bits {
     IM_SEND_API = 1,   /* system device: no sender checks */
-    IM_SEND_LIST = 2   /* receivers are listed */
+    IM_SEND_LIST = 2,  /* receivers are listed */
+    IM_SEND_NOTIFY = 4 /* set by the leader: with a row of the notify queue */
 };
 /* Prefix of a SEND request; the record follows. */
 struct im_send_head {

@@ -114,6 +114,16 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c);
 int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in, struct wk_call *c);
 bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c);
 void im_fresh_clear(struct im_slot *is);
+/* notify.c */
+int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id, const struct wk_channel_key *key,
+                  uint64_t seq);
+int im_notify_done_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+/* offline.c: one list per message, filled by `deliveries` deliveries, each of which says done. */
+struct im_offline;
+int im_offline_new(struct im_offline **out, struct im_slot *is, struct wk_blob *blob,
+                   const struct wk_record *r, bool list, uint32_t deliveries);
+void im_offline_note(struct im_offline *o, uint32_t shard, wkim_slice uid, const struct im_user *u);
+void im_offline_done(struct im_offline *o);
 /* fanout.c */
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
                const struct im_send_head *h);

@@ -30,6 +30,8 @@ static void slot_close(void *user, struct wk_slot *slot)
 
     if (!is)
         return;
+    if (is->im->opt.on_close)
+        is->im->opt.on_close(is->im->opt.user, wk_slot_id(slot));
     im_outbox_drop_all(is);
     im_channel_drop_all(is);
     im_users_drop_all(is);
@@ -48,6 +50,8 @@ static void slot_lead(void *user, struct wk_slot *slot)
     struct im_slot *is = im_slot_of(slot);
 
     im_outbox_recover(is);
+    if (im->opt.on_lead)
+        im->opt.on_lead(im->opt.user, wk_slot_id(slot));
     if (wk_slot_id(slot) == 0 && im_system_load(is) != WKIM_OK)
         wk_log(im->opt.log, WK_LOG_ERROR, "im", "system_accounts_not_loaded", "slot=0");
 }
@@ -84,6 +88,7 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_CONV_POSITION:
     case IM_CONV_ENSURE:
     case IM_CONV_REMOVE:
+    case IM_NOTIFY_DONE:
     case IM_OUTBOX_DONE: return WK_CALL_PROPOSE;
     default: c->code = WKIM_EUNSUPPORTED; return WK_CALL_DONE;
     }
@@ -109,6 +114,7 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_CONV_ENSURE: return im_conv_ensure_apply(is, txn, in);
     case IM_CONV_REMOVE: return im_conv_remove_apply(is, txn, in);
     case IM_OUTBOX_DONE: return im_outbox_apply(is, txn, in);
+    case IM_NOTIFY_DONE: return im_notify_done_apply(is, txn, in);
     default: return WKIM_EVERSION; /* written by a newer version: applying the rest would diverge */
     }
 }

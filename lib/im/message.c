@@ -161,6 +161,8 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
         im_channel_trim(is);
         return WK_CALL_DONE;
     }
+    /* In the command, so that every replica writes the same rows whatever its configuration. */
+    c->in->p[0] = (uint8_t)(is->im->opt.notify ? h.bits | IM_SEND_NOTIFY : h.bits & ~IM_SEND_NOTIFY);
     im_channel_trim(is);
     return WK_CALL_PROPOSE;
 }
@@ -263,6 +265,8 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
         bytes = copy.p;
     }
     rc = copy.oom ? WKIM_ENOMEM : store_message(is, txn, ch, &r, bytes, h.record.n, &k);
+    if (rc == WKIM_OK && (h.bits & IM_SEND_NOTIFY))
+        rc = im_notify_put(is, txn, id, &key, r.message_seq);
     if (rc == WKIM_OK) {
         if (c) {
             c->number[0] = (uint64_t)r.message_id;
@@ -288,6 +292,8 @@ bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c)
         im_channel_get(is, r.channel_type, im_base_id(r.channel_id), &ch) == WKIM_OK) {
         if (is->im->opt.on_stored)
             is->im->opt.on_stored(is->im->opt.user, &r);
+        if (h.bits & IM_SEND_NOTIFY && is->im->opt.on_notify)
+            is->im->opt.on_notify(is->im->opt.user, wk_slot_id(is->slot));
         im_fanout(is, ch, c->in, &h);
     }
     if (!c->stage)

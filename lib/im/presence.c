@@ -65,8 +65,8 @@ static uint64_t count_flag(const struct im_user *u, uint8_t flag)
 static void tell_online(struct im *im, const struct im_user *u, const struct im_conn *c, bool online)
 {
     if (im->opt.on_online)
-        im->opt.on_online(im->opt.user, c->uid, c->device_flag, online, count_flag(u, c->device_flag),
-                          u->n_conns);
+        im->opt.on_online(im->opt.user, c->uid, c->device_flag, online, c->id,
+                          count_flag(u, c->device_flag), u->n_conns);
 }
 
 static void take_out(struct im_slot *is, struct im_user *u, struct im_conn *c)

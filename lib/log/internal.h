@@ -8,19 +8,19 @@
 #include "log/log.h"
 
 #define WK_LOG_VERSION 1
-#define WK_LOG_DATA_OFF 4096        /* records start here; two header copies lie before */
+#define WK_LOG_DATA_OFF 4096 /* records start here; two header copies lie before */
 #define WK_LOG_HEAD_COPY_OFF 2048
-#define WK_LOG_HEAD_BYTES 64        /* of a segment header and of a record header */
-#define WK_LOG_STATE_BYTES 64       /* one group in a state record */
+#define WK_LOG_HEAD_BYTES 64  /* of a segment header and of a record header */
+#define WK_LOG_STATE_BYTES 64 /* one group in a state record */
 #define WK_LOG_HARD_BYTES 24
 #define WK_LOG_RUN_BYTES 12
 #define WK_LOG_WORD_BYTES 4
 #define WK_LOG_RECORD_ENTRIES_MAX 32768
 #define WK_LOG_ENTRY_BYTES_MAX (WK_LOG_RECORD_BYTES_MAX - 65536)
 #define WK_LOG_SCRATCH_BYTES (1u << 20) /* gathered before a write */
-#define WK_LOG_COPY_BYTES_MAX 2048  /* smaller entries are copied, larger ones go by reference */
+#define WK_LOG_COPY_BYTES_MAX 2048 /* smaller entries are copied, larger ones go by reference */
 #define WK_LOG_CALL_BYTES_MAX (1ull << 31)
-#define WK_LOG_SPARES_MAX 2         /* purged segments kept to be written again */
+#define WK_LOG_SPARES_MAX 2 /* purged segments kept to be written again */
 #define WK_LOG_SEGMENT_BYTES_MAX (1ull << 30)
 #define WK_LOG_NO_GROUP UINT32_MAX
 
@@ -33,23 +33,36 @@ enum wk_log_flag {
 enum wk_log_state_flag { WK_LOG_STATE_RESET = 1, WK_LOG_STATE_CORRUPT = 2 };
 
 /* A place in the log: segment number in the high half, byte offset in the low half. */
-static inline uint64_t wk_log_pos(uint32_t seq, uint64_t off) { return (uint64_t)seq << 32 | off; }
-static inline uint32_t wk_log_pos_seq(uint64_t pos) { return (uint32_t)(pos >> 32); }
-static inline uint64_t wk_log_pos_off(uint64_t pos) { return pos & UINT32_MAX; }
-static inline uint64_t wk_log_align(uint64_t n) { return (n + 7) & ~7ull; }
+static inline uint64_t wk_log_pos(uint32_t seq, uint64_t off)
+{
+    return (uint64_t)seq << 32 | off;
+}
+static inline uint32_t wk_log_pos_seq(uint64_t pos)
+{
+    return (uint32_t)(pos >> 32);
+}
+static inline uint64_t wk_log_pos_off(uint64_t pos)
+{
+    return pos & UINT32_MAX;
+}
+static inline uint64_t wk_log_align(uint64_t n)
+{
+    return (n + 7) & ~7ull;
+}
 
 struct wk_log_seg {
     uint32_t seq;
     uint32_t crc_seed; /* of the salt: bytes of an earlier life of the file never verify */
     int fd;
-    uint32_t refs;     /* readers outside the lock */
-    bool dead;         /* purged; the last reader closes */
+    uint32_t refs; /* readers outside the lock */
+    bool dead;     /* purged; the last reader closes */
     uint64_t salt, next_salt;
     uint64_t head_end; /* header and state of all groups */
     uint64_t end;      /* bytes in use */
 };
 
-/* One record's entries.  Its index range ends where the next node begins (or at the group's last). */
+/* One record's entries.  Its index range ends where the next node begins (or at the group's last).
+ */
 struct wk_log_node {
     uint64_t pos;
     uint32_t rel; /* first index minus the group's rel_base */
@@ -65,14 +78,14 @@ struct wk_log_cached {
 
 struct wk_log_group {
     uint32_t id;
-    bool known; /* something of it is in the log */
+    bool known;      /* something of it is in the log */
     bool mark_dirty; /* first/base_term moved since the last state record */
     int code;
     uint64_t hard_term, hard_vote, hard_commit;
     uint64_t first, last, base_term;
-    uint64_t recno;   /* records of this group so far: a gap shows a lost record */
-    uint64_t proven;  /* recovery: damage count up to which nothing of this group is missing */
-    uint64_t want;    /* writer: compaction mark not applied yet */
+    uint64_t recno;  /* records of this group so far: a gap shows a lost record */
+    uint64_t proven; /* recovery: damage count up to which nothing of this group is missing */
+    uint64_t want;   /* writer: compaction mark not applied yet */
     struct wk_log_node *nodes;
     size_t node_head, n_nodes, node_cap; /* nodes[node_head .. node_head + n_nodes) */
     uint64_t rel_base;
@@ -104,18 +117,18 @@ struct wk_log_store {
     pthread_mutex_t mu; /* index, cache, segment table; never held over I/O */
     struct wk_fs fs;
     struct wk_log_options opt;
-    int failed;         /* code of the first failed write or sync: nothing is written any more */
-    bool damaged;       /* damage that cannot be told to concern known groups only */
-    struct wk_rng rng;  /* salts */
+    int failed;        /* code of the first failed write or sync: nothing is written any more */
+    bool damaged;      /* damage that cannot be told to concern known groups only */
+    struct wk_rng rng; /* salts */
     struct wk_log_seg **segs; /* consecutive, oldest first; the last one is written */
     size_t n_segs, seg_cap;
     uint32_t spares[WK_LOG_SPARES_MAX];
     size_t n_spares;
-    uint64_t durable;   /* position before which everything is on stable storage */
-    uint32_t purged_to; /* segments below are gone or leftovers */
+    uint64_t durable;             /* position before which everything is on stable storage */
+    uint32_t purged_to;           /* segments below are gone or leftovers */
     struct wk_log_group **groups; /* in order of appearance */
     size_t n_groups, group_cap;
-    uint32_t *table;    /* open addressing: group number + 1 */
+    uint32_t *table; /* open addressing: group number + 1 */
     size_t table_cap;
     uint64_t cache_bytes;
     struct wk_log_fifo_item *fifo; /* ring */
@@ -205,7 +218,7 @@ void wk_log_cache_note(struct wk_log_store *l, struct wk_log_group *g); /* after
 #define WK_LOG_NAME_BYTES 24
 void wk_log_seg_name(char out[WK_LOG_NAME_BYTES], uint32_t seq);
 void wk_log_spare_name(char out[WK_LOG_NAME_BYTES], uint32_t seq);
-int wk_log_seg_switch(struct wk_log_store *l, struct wkim_error *err); /* new current segment */
+int wk_log_seg_switch(struct wk_log_store *l, struct wkim_error *err);  /* new current segment */
 int wk_log_seg_add(struct wk_log_store *l, const struct wk_log_seg *s); /* copies; grows table */
 void wk_log_seg_close(struct wk_log_store *l, struct wk_log_seg *s);
 struct wk_log_seg *wk_log_seg_ref(struct wk_log_store *l, uint32_t seq); /* lock held */
@@ -225,11 +238,11 @@ int wk_log_recover(struct wk_log_store *l, struct wkim_error *err);
 struct wk_log_scan {
     struct wk_log_store *l;
     struct wk_log_seg *seg;
-    uint64_t size;  /* of the file */
-    uint64_t off;   /* file offset of buf[0] */
+    uint64_t size; /* of the file */
+    uint64_t off;  /* file offset of buf[0] */
     uint8_t *buf;
     size_t n, cap;
-    int rc;         /* first read or memory error */
+    int rc; /* first read or memory error */
 };
 void wk_log_scan_init(struct wk_log_scan *s, struct wk_log_store *l, struct wk_log_seg *seg,
                       uint64_t size);
@@ -238,17 +251,17 @@ void wk_log_scan_fini(struct wk_log_scan *s);
 const uint8_t *wk_log_scan_at(struct wk_log_scan *s, uint64_t off, size_t n);
 enum wk_log_found { WK_LOG_NOTHING, WK_LOG_HEAD_ONLY, WK_LOG_WHOLE };
 /* What is at `off`: a whole record, a record header with a damaged body, or neither. */
-enum wk_log_found wk_log_scan_record(struct wk_log_scan *s, uint64_t off,
-                                     struct wk_log_record *r, const uint8_t **p);
+enum wk_log_found wk_log_scan_record(struct wk_log_scan *s, uint64_t off, struct wk_log_record *r,
+                                     const uint8_t **p);
 /* First whole record at or after `off`; WK_LOG_NOTHING at the end. */
 enum wk_log_found wk_log_scan_next(struct wk_log_scan *s, uint64_t *off, struct wk_log_record *r);
 /* replay.c */
 struct wk_log_replay {
     struct wk_log_store *l;
-    uint64_t damage; /* damaged places so far whose owner is unknown */
+    uint64_t damage;  /* damaged places so far whose owner is unknown */
     uint64_t durable; /* highest position some record tells to be synced */
-    bool oldest;     /* nothing was replayed yet: a full state record starts from it */
-    int rc;          /* no memory */
+    bool oldest;      /* nothing was replayed yet: a full state record starts from it */
+    int rc;           /* no memory */
 };
 void wk_log_replay_record(struct wk_log_replay *y, const struct wk_log_record *r, uint64_t pos,
                           const uint8_t *p);

@@ -1,9 +1,9 @@
 /* The redo log: append-only segment files shared by all groups of a node.
  *
- * One record = one (group, first index, term, hard state, entries) batch with a CRC-32C.  Groups are interleaved in
- * arrival order; one sync covers everything written before it (architecture.md 3).  The log keeps,
- * per group, an in-memory index (term and file position of each retained entry) and a cache of
- * recent entries bounded in bytes; older entries are read back from the files.
+ * One record = one (group, first index, term, hard state, entries) batch with a CRC-32C.  Groups
+ * are interleaved in arrival order; one sync covers everything written before it (architecture.md
+ * 3).  The log keeps, per group, an in-memory index (term and file position of each retained entry)
+ * and a cache of recent entries bounded in bytes; older entries are read back from the files.
  *
  * Two layers: struct wk_log_store below is synchronous, single-threaded and talks to files only
  * through struct wk_fs, so that a simulator can replace the disk.  writer.h runs it on a thread and
@@ -27,7 +27,7 @@ struct wk_fs {
     int (*close)(void *user, int fd);
     int (*pwritev)(void *user, int fd, const wkim_slice *parts, size_t n, uint64_t off);
     wkim_ssize (*pread)(void *user, int fd, void *p, size_t n, uint64_t off);
-    int (*sync)(void *user, int fd);           /* fdatasync */
+    int (*sync)(void *user, int fd); /* fdatasync */
     int (*size)(void *user, int fd, uint64_t *n);
     int (*allocate)(void *user, int fd, uint64_t n); /* reserve space; may do nothing */
     int (*rename)(void *user, const char *from, const char *to);
@@ -55,16 +55,16 @@ struct wk_log_batch {
 
 struct wk_log_group_state {
     uint32_t group;
-    int code;                       /* WKIM_OK, or WKIM_ECORRUPT: needs re-seed */
+    int code; /* WKIM_OK, or WKIM_ECORRUPT: needs re-seed */
     uint64_t hard_term, hard_vote, hard_commit;
     uint64_t first_index, last_index; /* last = first-1 when empty */
-    uint64_t base_term;             /* term of first_index-1 */
+    uint64_t base_term;               /* term of first_index-1 */
 };
 
 struct wk_log_options {
-    uint64_t segment_bytes;         /* close a segment beyond this */
-    uint64_t cache_bytes;           /* recent entries kept in memory, all groups together */
-    uint64_t salt;                  /* seed of segment salts; 0: from the kernel */
+    uint64_t segment_bytes; /* close a segment beyond this */
+    uint64_t cache_bytes;   /* recent entries kept in memory, all groups together */
+    uint64_t salt;          /* seed of segment salts; 0: from the kernel */
 };
 
 struct wk_log_store;

@@ -71,11 +71,11 @@ static int tidy(struct wk_log_store *l, const struct names *a, size_t first)
     return rc;
 }
 
-static int file_open(struct wk_log_store *l, uint32_t seq, struct file *f,
-                     const struct file *prev, struct wkim_error *err)
+static int file_open(struct wk_log_store *l, uint32_t seq, struct file *f, const struct file *prev,
+                     struct wkim_error *err)
 {
-    struct wk_log_seg s = { .seq = seq, .end = WK_LOG_DATA_OFF };
-    uint8_t block[WK_LOG_DATA_OFF] = { 0 };
+    struct wk_log_seg s = {.seq = seq, .end = WK_LOG_DATA_OFF};
+    uint8_t block[WK_LOG_DATA_OFF] = {0};
     char name[WK_LOG_NAME_BYTES];
 
     wk_log_seg_name(name, seq);
@@ -94,8 +94,8 @@ static int file_open(struct wk_log_store *l, uint32_t seq, struct file *f,
     f->head_ok = f->head_ok && f->head.seq == seq;
     f->salted = f->head_ok || (prev && prev->head_ok);
     if (!f->head_ok)
-        f->head = (struct wk_log_seg_head){ .salt = f->salted ? prev->head.next_salt : 0,
-                                            .next_salt = wk_rng_next(&l->rng) };
+        f->head = (struct wk_log_seg_head){.salt = f->salted ? prev->head.next_salt : 0,
+                                           .next_salt = wk_rng_next(&l->rng)};
     s.salt = f->head.salt;
     s.next_salt = f->head.next_salt;
     s.crc_seed = wk_log_crc_seed(s.salt, seq);
@@ -144,8 +144,7 @@ static bool started(struct wk_log_scan *s, const struct file *f, bool only)
     bool whole = false;
 
     if (!f->salted)
-        return !only || s->seg->seq != 1 ||
-               any_magic(s, WK_LOG_DATA_OFF + WK_LOG_HEAD_BYTES);
+        return !only || s->seg->seq != 1 || any_magic(s, WK_LOG_DATA_OFF + WK_LOG_HEAD_BYTES);
     if (f->head_ok && wk_log_scan_record(s, WK_LOG_DATA_OFF, &r, &p) == WK_LOG_WHOLE &&
         r.kind == WK_LOG_STATE && r.flags & WK_LOG_FULL)
         return true;
@@ -186,12 +185,12 @@ static uint64_t damage_at(struct wk_log_replay *y, struct wk_log_scan *s, uint64
     return wk_log_scan_next(s, &off, &r) == WK_LOG_WHOLE && off < limit ? off : limit;
 }
 
-/* `next`: the file behind this one, NULL for the newest. `*dirty`: the newest must not be continued. */
+/* `next`: the file behind this one, NULL for the newest. `*dirty`: the newest must not be
+ * continued. */
 static int replay_segment(struct wk_log_replay *y, struct wk_log_seg *seg, const struct file *f,
                           const struct file *next, bool *dirty)
 {
-    const bool end_known =
-        next && next->head_ok && wk_log_pos_seq(next->head.prev_end) == seg->seq;
+    const bool end_known = next && next->head_ok && wk_log_pos_seq(next->head.prev_end) == seg->seq;
     const uint64_t limit = end_known ? wk_log_pos_off(next->head.prev_end) : f->size;
     uint64_t off = WK_LOG_DATA_OFF;
     struct wk_log_scan s;
@@ -227,7 +226,7 @@ static int replay_segment(struct wk_log_replay *y, struct wk_log_seg *seg, const
 static int replay_all(struct wk_log_store *l, const struct file *files, size_t n, bool *dirty,
                       uint64_t *durable)
 {
-    struct wk_log_replay y = { .l = l, .oldest = true };
+    struct wk_log_replay y = {.l = l, .oldest = true};
     int rc = WKIM_OK;
 
     for (size_t i = 0; rc == WKIM_OK && i < n; i++) {
@@ -287,7 +286,7 @@ static int settle(struct wk_log_store *l, const struct names *a, size_t first, u
 
 int wk_log_recover(struct wk_log_store *l, struct wkim_error *err)
 {
-    struct names a = { 0 };
+    struct names a = {0};
     struct file *files = NULL;
     bool dirty = false;
     uint64_t durable = 0;

@@ -1,5 +1,5 @@
-/* The writing thread.  Submitters push on a lock-free stack; the thread takes the whole stack, turns
- * it round, appends, syncs once, reports.  It is woken only when it sleeps. */
+/* The writing thread.  Submitters push on a lock-free stack; the thread takes the whole stack,
+ * turns it round, appends, syncs once, reports.  It is woken only when it sleeps. */
 #include "log/writer.h"
 #include "log/internal.h"
 
@@ -16,8 +16,8 @@ struct wk_log_writer {
     struct wk_log_batch batches[BATCHES_AT_ONCE];
 };
 
-/* The sleeper sets `asleep`, then looks for work; the caller made work, then looks at `asleep`: with
- * sequentially consistent order one of them sees the other. */
+/* The sleeper sets `asleep`, then looks for work; the caller made work, then looks at `asleep`:
+ * with sequentially consistent order one of them sees the other. */
 static void wake(struct wk_log_writer *w)
 {
     if (!atomic_load(&w->asleep))

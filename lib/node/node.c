@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "base/limits.h"
 #include "node/config.h"
+#include "node/hook.h"
 #include "node/reply.h"
 
 static char *copy_text(const wkim_config *cfg, const char *key)
@@ -175,6 +176,8 @@ static int make_im(struct wkim_node *n, wkim_error *err)
                             .on_online = wk_node_event_online,
                             .user = n };
 
+    if (wk_node_hook_setup(n, &o, err) != WKIM_OK)
+        return WKIM_ENOMEM;
     return im_new(&n->im, &o) == WKIM_OK ? WKIM_OK : wk_fail(err, WKIM_ENOMEM, "im: out of memory");
 }
 
@@ -229,6 +232,8 @@ int wkim_node_start(wkim_node *n, wkim_error *err)
         rc = make_shards(n, err);
     if (rc == WKIM_OK)
         rc = make_cluster(n, err);
+    if (rc == WKIM_OK)
+        rc = wk_node_hook_start(n, err);
     for (uint32_t i = 0; rc == WKIM_OK && i < n->n_shards; i++)
         rc = wk_loop_start(n->per[i].loop, err);
     if (rc != WKIM_OK)
@@ -306,6 +311,8 @@ int wkim_node_stop(wkim_node *n, int timeout_ms)
         return WKIM_OK;
     atomic_store(&n->stopping, true);
     int rc = wait_until(n, idle, timeout_ms / 2);
+    wk_node_hook_drain(n);
+    (void)wait_until(n, wk_node_hook_idle, timeout_ms / 5); /* what is left is in the store or tried below */
     wk_cluster_refuse(n->cluster);
     for (uint32_t i = 0; i < n->n_shards; i++) {
         n->per[i].close_all.run = close_all;
@@ -313,6 +320,7 @@ int wkim_node_stop(wkim_node *n, int timeout_ms)
     }
     if (wait_until(n, no_connections, timeout_ms / 4) != WKIM_OK)
         rc = WKIM_ETIMEOUT;
+    (void)wait_until(n, wk_node_hook_idle, timeout_ms / 5); /* the closed connections' entries */
     if (wait_until(n, idle, timeout_ms / 4) != WKIM_OK)
         rc = WKIM_ETIMEOUT;
     for (uint32_t i = 0; i < n->n_shards; i++)
@@ -336,6 +344,7 @@ void wkim_node_free(wkim_node *n)
         wk_cluster_free(n->cluster);
         drain_shards(n);
     }
+    wk_node_hook_free(n);
     im_free(n->im);
     for (uint32_t i = 0; n->per && i < n->n_shards; i++) {
         struct wk_node_shard *p = &n->per[i];
@@ -408,6 +417,7 @@ void wk_node_event_message(void *user, const struct wk_record *rec)
     struct wkim_node *n = user;
     struct wk_buf row = WK_BUF_INIT, b = WK_BUF_INIT;
 
+    wk_node_hook_message(n);
     if (!(atomic_load_explicit(&n->event_mask, memory_order_relaxed) & 1u << WKIM_EVENT_MESSAGE))
         return;
     struct wkim_reply *r = wk_reply_new(WKIM_EVENT_MESSAGE, NULL);
@@ -425,10 +435,11 @@ void wk_node_event_message(void *user, const struct wk_record *rec)
 }
 
 void wk_node_event_online(void *user, wkim_slice uid, uint8_t device_flag, bool online,
-                          uint64_t device_count, uint64_t user_count)
+                          uint64_t conn_id, uint64_t device_count, uint64_t user_count)
 {
     struct wkim_node *n = user;
 
+    wk_node_hook_online(n, uid, device_flag, online, conn_id, device_count, user_count);
     if (!(atomic_load_explicit(&n->event_mask, memory_order_relaxed) & 1u << WKIM_EVENT_ONLINE))
         return;
     struct wkim_reply *r = wk_reply_new(WKIM_EVENT_ONLINE, NULL);
@@ -438,6 +449,7 @@ void wk_node_event_online(void *user, wkim_slice uid, uint8_t device_flag, bool 
     }
     wk_reply_number(r, WKIM_NUMBER_DEVICE_FLAG, device_flag);
     wk_reply_number(r, WKIM_NUMBER_ONLINE, online);
+    wk_reply_number(r, WKIM_NUMBER_CONN_ID, (int64_t)conn_id);
     wk_reply_number(r, WKIM_NUMBER_DEVICE_COUNT, (int64_t)device_count);
     wk_reply_number(r, WKIM_NUMBER_USER_COUNT, (int64_t)user_count);
     emit(n, r);

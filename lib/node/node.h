@@ -73,6 +73,8 @@ struct wkim_node {
     pthread_mutex_t api_lock;      /* ids of API messages, event target */
     struct wk_snowflake api_ids;
     struct wk_events_target events;
+    struct wkim_queue *hook_queue; /* counted; NULL: nobody carries webhooks */
+    struct wk_node_hooks *hook;    /* NULL: no webhooks */
     _Atomic uint32_t event_mask;
     uint64_t start_unix_ms;
     bool started;
@@ -131,5 +133,5 @@ void wk_conn_close_all(struct wk_node_shard *ns);
 void wk_conn_free_pool(struct wk_node_shard *ns);
 void wk_node_event_message(void *user, const struct wk_record *r);
 void wk_node_event_online(void *user, wkim_slice uid, uint8_t device_flag, bool online,
-                          uint64_t device_count, uint64_t user_count);
+                          uint64_t conn_id, uint64_t device_count, uint64_t user_count);
 #endif

@@ -19,6 +19,8 @@ void wkim_reply_free(wkim_reply *r)
 {
     if (!r)
         return;
+    if (r->release)
+        r->release(r);
     wk_buf_fini(&r->bytes);
     wk_free(r->rows);
     wk_free(r->messages);

@@ -24,5 +24,7 @@ struct wkim_reply {
     struct wk_reply_conv *convs;
     size_t n_convs;
     struct wk_arena extra; /* strings added one by one */
+    void (*release)(struct wkim_reply *r); /* of `released`, when the reply is freed */
+    void *released;
 };
 #endif

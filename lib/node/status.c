@@ -1,6 +1,6 @@
 /* Counters of a node, summed over its shards, and their Prometheus text. */
 #include <stdio.h>
-#include "node/node.h"
+#include "node/hook.h"
 
 static struct wk_node_counters sum(const struct wkim_node *n)
 {
@@ -84,6 +84,7 @@ int wkim_node_metrics(wkim_node *n, char **out)
     M("wkim_store_memtable_bytes", "gauge", "state in memory not yet written out", st.memtable_bytes)
     M("wkim_store_disk_bytes", "gauge", "state on disk", st.disk_bytes)
 #undef M
+    wk_node_hook_metrics(n, &b);
     wk_buf_u8(&b, 0);
     if (b.oom) {
         wk_buf_fini(&b);

@@ -168,7 +168,7 @@ struct wk_raft {
     /* follower: snapshot */
     bool installing, install_active;
     struct wk_raft_snapshot_req install;
-    struct wk_raft_outbox pending, out;
+    struct wk_raft_outbox box[2], *pending, *out; /* collected now; handed out last */
 };
 
 /* raft.c */

@@ -145,7 +145,8 @@ void wk_raft_conf_switch(struct wk_raft *r, const struct wk_raft_conf *conf)
         memset(&r->peers[r->n_peers], 0, sizeof(*p));
     }
     for (uint32_t i = 0; i < (uint32_t)conf->n_voters + conf->n_learners; i++) {
-        const uint64_t id = i < conf->n_voters ? conf->voters[i] : conf->learners[i - conf->n_voters];
+        const uint64_t id =
+            i < conf->n_voters ? conf->voters[i] : conf->learners[i - conf->n_voters];
         if (wk_raft_peer(r, id))
             continue;
         WK_ASSERT(r->n_peers < WK_RAFT_PEERS_MAX);

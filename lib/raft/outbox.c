@@ -38,6 +38,7 @@ void wk_raft_outbox_seal(struct wk_raft_outbox *o)
         struct wk_raft_msg *m = WK_RAFT_FIFO_AT(&o->msgs, struct wk_raft_msg, i);
         const size_t first = *WK_RAFT_FIFO_AT(&o->firsts, size_t, i);
         WK_ASSERT(first + m->n_entries <= o->entries.n);
-        m->entries = m->n_entries ? WK_RAFT_FIFO_AT(&o->entries, struct wk_raft_entry, first) : NULL;
+        m->entries =
+            m->n_entries ? WK_RAFT_FIFO_AT(&o->entries, struct wk_raft_entry, first) : NULL;
     }
 }

@@ -59,8 +59,13 @@ void wk_raft_progress_snapshot(struct wk_raft_progress *p, uint64_t index, uint6
 
 bool wk_raft_progress_update(struct wk_raft_progress *p, uint64_t index)
 {
-    while (p->window.n > 0 && WK_RAFT_FIFO_AT(&p->window, struct wk_raft_window_slot, 0)->index <= index) {
-        p->window_bytes -= WK_RAFT_FIFO_AT(&p->window, struct wk_raft_window_slot, 0)->bytes;
+    while (p->window.n > 0) {
+        const struct wk_raft_window_slot *s =
+            WK_RAFT_FIFO_AT(&p->window, struct wk_raft_window_slot, 0);
+        if (s->index > index)
+            break;
+        WK_ASSERT(p->window_bytes >= s->bytes);
+        p->window_bytes -= s->bytes;
         wk_raft_fifo_pop(&p->window, 1);
     }
     if (index <= p->match)

@@ -21,7 +21,7 @@ struct wk_raft_progress *wk_raft_peer(struct wk_raft *r, uint64_t id)
 struct wk_raft_msg *wk_raft_send(struct wk_raft *r, uint8_t type, uint64_t to)
 {
     WK_ASSERT(to != 0 && to != r->opt.id);
-    struct wk_raft_outbox *o = &r->pending;
+    struct wk_raft_outbox *o = r->pending;
     if (wk_raft_outbox_reserve(o, 1, 0) != WKIM_OK)
         return NULL;
     *WK_RAFT_FIFO_AT(&o->firsts, size_t, o->firsts.n++) = 0;
@@ -78,12 +78,22 @@ static void restore(struct wk_raft *r)
     r->commit = o->hard.commit > o->applied ? o->hard.commit : o->applied;
     r->handed_hard = r->durable_hard = o->hard;
     r->read_seq = wk_raft_random(r);
+    /* A snapshot may have been persisted before the term of the leader that offered it.  Nothing
+     * was promised in that term: a promise would have waited for it. */
+    const bool bare = o->last_index + 1 == o->first_index;
+    uint64_t term = bare ? wk_raft_log_last_term(&r->log) : 0;
+    if (o->installing && o->installing->term > term)
+        term = o->installing->term;
+    if (term > r->term) {
+        r->term = term;
+        r->vote = 0;
+    }
     if (o->installing) {
         /* State and log may be half gone; nothing of them is used until the pull is complete. */
         r->installing = r->install_active = true;
         r->install = *o->installing;
-        r->pending.install = true;
-        r->pending.req = r->install;
+        r->pending->install = true;
+        r->pending->req = r->install;
         r->opt.installing = NULL;
         if (r->commit > r->install.index)
             r->commit = r->install.index; /* what completes the pull must not take it back */
@@ -105,6 +115,8 @@ int wk_raft_new(struct wk_raft **out, const struct wk_raft_options *opt, struct 
     if (!r)
         return wk_fail(err, WKIM_ENOMEM, "raft: %zu bytes", sizeof(*r));
     r->opt = *opt;
+    r->pending = &r->box[0];
+    r->out = &r->box[1];
     rc = wk_raft_log_init(&r->log, opt);
     if (rc != WKIM_OK) {
         wk_raft_free(r);
@@ -113,7 +125,7 @@ int wk_raft_new(struct wk_raft **out, const struct wk_raft_options *opt, struct 
     }
     restore(r);
     if (wk_raft_log_last_term(&r->log) > r->term) {
-        wk_raft_free(r);
+        wk_raft_free(r); /* an entry is never written before its term is */
         return wk_fail(err, WKIM_ECORRUPT, "raft: the log is of a later term than the hard state");
     }
     wk_raft_scan(r);
@@ -128,8 +140,8 @@ void wk_raft_free(struct wk_raft *r)
     for (uint8_t i = 0; i < r->n_peers; i++)
         wk_raft_progress_fini(&r->peers[i]);
     wk_raft_log_fini(&r->log);
-    wk_raft_outbox_fini(&r->pending);
-    wk_raft_outbox_fini(&r->out);
+    wk_raft_outbox_fini(r->pending);
+    wk_raft_outbox_fini(r->out);
     wk_raft_fifo_fini(&r->charges);
     wk_raft_fifo_fini(&r->reads);
     wk_raft_fifo_fini(&r->forwarded);
@@ -279,7 +291,7 @@ static int reserve(struct wk_raft *r, const struct wk_raft_event *ev)
         entries += ev->u.msg && ev->u.msg->type == WK_RAFT_MSG_APPEND ? ev->u.msg->n_entries : 0;
     }
     if (rc == WKIM_OK)
-        rc = wk_raft_outbox_reserve(&r->pending, 3 * ((size_t)r->n_peers + 1) + 8,
+        rc = wk_raft_outbox_reserve(r->pending, 3 * ((size_t)r->n_peers + 1) + 8,
                                     r->reads.n + r->forwarded.n + 1);
     if (rc == WKIM_OK)
         rc = wk_raft_log_reserve(&r->log, entries, terms + 1, confs);
@@ -389,7 +401,7 @@ int wk_raft_step(struct wk_raft *r, const struct wk_raft_event *ev)
 {
     if (r->fault)
         return WKIM_ECORRUPT;
-    wk_raft_outbox_clear(&r->out);
+    wk_raft_outbox_clear(r->out);
     int rc = reserve(r, ev);
     if (rc != WKIM_OK)
         return rc;

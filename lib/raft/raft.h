@@ -1,15 +1,16 @@
 /* One Raft consensus group as a pure machine: event in, update out.
  *
- * Rules R1..R15 are listed in README; the words follow the Raft dissertation and etcd/raft.  No clock, no I/O,
- * no threads, no logging, no randomness but the seed.  The caller's duties, in this order, after
- * every wk_raft_step():
- *   1. Take the update (wk_raft_ready).  If hard state or entries are in it, hand both to the log as ONE
- *      batch.  Several batches may be in flight; they complete in order.
+ * Rules R1..R15 are listed in README; the words follow the Raft dissertation and etcd/raft.
+ * No clock, no I/O, no threads, no logging, no randomness but the seed.  The caller's duties, in
+ * this order, after every wk_raft_step():
+ *   1. Take the update (wk_raft_ready).  If hard state or entries are in it, hand both to the log
+ *      as ONE batch.  Several batches may be in flight; they complete in order.
  *   2. Messages marked `after_persist` leave only when that batch is durable; the others at once.
  *      (The core keeps no copy: whoever holds the batch holds its messages.)
  *   3. When a batch is durable, step WK_RAFT_PERSISTED with the (term, index) of its last entry and
  *      its ready number; a completion of overwritten entries is recognised and ignored (ABA).
  *   4. Apply entries (applied, commit] in order, then step WK_RAFT_APPLIED.
+ * A changed commit index alone makes no batch: it goes along with the next term, vote or entry.
  * Entry bytes live in the log reader of the caller: the core asks for them through `struct
  * wk_raft_log_reader`, which may answer "not resident" (WKIM_EAGAIN): the core retries at the next
  * step.  The unstable tail (not yet durable) is kept by the core.
@@ -106,7 +107,7 @@ struct wk_raft_options {
     uint32_t inflight_msgs_max;  /* per follower, R6 */
     uint64_t inflight_bytes_max; /* per follower */
     uint64_t msg_bytes_max;      /* of entries in one APPEND */
-    uint64_t uncommitted_bytes_max; /* then WKIM_EBUSY; an empty log accepts one entry of any size */
+    uint64_t uncommitted_bytes_max; /* then WKIM_EBUSY; with none, any size is accepted */
     uint64_t apply_bytes_max;    /* of one committed range in an update */
     bool lease_read;             /* default false, R10 */
     struct wk_raft_log_reader reader;
@@ -180,16 +181,16 @@ struct wk_raft_snapshot_req { /* follower: install, see R12 */
 struct wk_raft_ready {
     uint64_t number;                     /* 1, 2, 3 ...: names the batch in PERSISTED */
     bool must_persist;                   /* hard or entries present */
-    bool hard_changed;                   /* also set to make an empty batch that messages wait for */
+    bool hard_changed;                   /* also set for an empty batch that messages wait for */
     struct wk_raft_hard_state hard;
     const struct wk_raft_entry *entries; /* append, truncating from entries[0].index */
     uint32_t n_entries;
-    uint64_t apply_from, apply_to;       /* committed, not handed out before: [from, to]; 0,0 none */
+    uint64_t apply_from, apply_to;       /* committed, not handed out before, inclusive; 0,0 none */
     const struct wk_raft_msg *msgs;
     uint32_t n_msgs;
     const struct wk_raft_read_state *reads;
     uint32_t n_reads;
-    const struct wk_raft_snapshot_req *install; /* NULL: none */
+    const struct wk_raft_snapshot_req *install; /* NULL: none; begins behind this batch */
     bool soft_changed;
     uint64_t leader;                     /* 0 unknown */
     uint8_t role;
@@ -233,6 +234,6 @@ void wk_raft_status(const struct wk_raft *r, struct wk_raft_status *out);
 
 /* Wire form of a message (node-to-node frames, simulator). Bounded by in.n; blobs are copied. */
 void wk_raft_msg_encode(struct wk_buf *out, const struct wk_raft_msg *m);
-int wk_raft_msg_decode(struct wk_raft_msg *out, wkim_slice in); /* entries owned: wk_raft_msg_fini */
+int wk_raft_msg_decode(struct wk_raft_msg *out, wkim_slice in); /* owned: wk_raft_msg_fini */
 void wk_raft_msg_fini(struct wk_raft_msg *m);
 #endif

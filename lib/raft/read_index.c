@@ -47,7 +47,7 @@ static bool lease_held(const struct wk_raft *r)
 
 static void state_emit(struct wk_raft *r, uint64_t tag, uint64_t index, int code)
 {
-    struct wk_raft_outbox *o = &r->pending;
+    struct wk_raft_outbox *o = r->pending;
     WK_ASSERT(o->reads.head + o->reads.n < o->reads.cap);
     *WK_RAFT_FIFO_AT(&o->reads, struct wk_raft_read_state, o->reads.n++) =
         (struct wk_raft_read_state){ tag, index, code };

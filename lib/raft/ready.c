@@ -20,7 +20,7 @@ bool wk_raft_has_ready(const struct wk_raft *r)
 {
     if (r->fault)
         return false;
-    return r->pending.msgs.n > 0 || r->pending.reads.n > 0 || r->pending.install ||
+    return r->pending->msgs.n > 0 || r->pending->reads.n > 0 || r->pending->install ||
            r->log.handed < r->log.last || vote_changed(r) || apply_limit(r) > r->apply_handed ||
            r->leader != r->handed_leader || r->role != r->handed_role;
 }
@@ -87,32 +87,33 @@ int wk_raft_ready(struct wk_raft *r, struct wk_raft_ready *out)
         wk_raft_scan(r);
     if (r->fault)
         return WKIM_ECORRUPT;
-    wk_raft_outbox_clear(&r->out);
+    wk_raft_outbox_clear(r->out);
     bool persist = r->log.handed < r->log.last || vote_changed(r);
     /* A promise emitted with nothing to write still waits for the writes before it: it gets an
      * empty batch of its own behind them. */
-    const bool barrier = outbox_waits(&r->pending);
+    const bool barrier = outbox_waits(r->pending);
     if (barrier && r->log.batches.n > 0)
         persist = true;
     WK_ASSERT(r->log.last - r->log.handed <= UINT32_MAX);
     if (persist && wk_raft_fifo_reserve(&r->log.batches, 1, sizeof(struct wk_raft_batch)))
         return WKIM_ENOMEM;
-    const struct wk_raft_outbox o = r->out;
+    struct wk_raft_outbox *const o = r->out;
     r->out = r->pending;
     r->pending = o;
-    wk_raft_outbox_seal(&r->out);
+    wk_raft_outbox_seal(r->out);
     out->number = ++r->number;
     out->hard = r->handed_hard;
     if (persist)
         batch_hand_out(r, out);
-    for (size_t i = 0; !persist && barrier && i < r->out.msgs.n; i++)
-        WK_RAFT_FIFO_AT(&r->out.msgs, struct wk_raft_msg, i)->after_persist = false;
+    for (size_t i = 0; !persist && barrier && i < r->out->msgs.n; i++)
+        WK_RAFT_FIFO_AT(&r->out->msgs, struct wk_raft_msg, i)->after_persist = false;
     apply_hand_out(r, out);
-    out->msgs = r->out.msgs.n ? WK_RAFT_FIFO_AT(&r->out.msgs, struct wk_raft_msg, 0) : NULL;
-    out->n_msgs = (uint32_t)r->out.msgs.n;
-    out->reads = r->out.reads.n ? WK_RAFT_FIFO_AT(&r->out.reads, struct wk_raft_read_state, 0) : NULL;
-    out->n_reads = (uint32_t)r->out.reads.n;
-    out->install = r->out.install ? &r->out.req : NULL;
+    out->msgs = r->out->msgs.n ? WK_RAFT_FIFO_AT(&r->out->msgs, struct wk_raft_msg, 0) : NULL;
+    out->n_msgs = (uint32_t)r->out->msgs.n;
+    out->reads =
+        r->out->reads.n ? WK_RAFT_FIFO_AT(&r->out->reads, struct wk_raft_read_state, 0) : NULL;
+    out->n_reads = (uint32_t)r->out->reads.n;
+    out->install = r->out->install ? &r->out->req : NULL;
     out->soft_changed = r->leader != r->handed_leader || r->role != r->handed_role;
     out->leader = r->handed_leader = r->leader;
     out->role = r->handed_role = r->role;

@@ -78,7 +78,7 @@ int wk_raft_propose(struct wk_raft *r, const struct wk_raft_event *ev)
  * WKIM_ENOTFOUND when the first of them cannot be had. */
 static int entries_collect(struct wk_raft *r, uint64_t lo, uint32_t *count, uint64_t *bytes)
 {
-    struct wk_raft_outbox *o = &r->pending;
+    struct wk_raft_outbox *o = r->pending;
     const struct wk_raft_log *l = &r->log;
     const uint64_t left = l->last + 1 - lo;
     const uint32_t max = left < WK_RAFT_ENTRIES_PER_MSG ? (uint32_t)left : WK_RAFT_ENTRIES_PER_MSG;
@@ -130,7 +130,7 @@ bool wk_raft_append_send(struct wk_raft *r, struct wk_raft_progress *p, bool emp
          wk_raft_fifo_reserve(&p->window, 1, sizeof(struct wk_raft_window_slot)) != WKIM_OK);
     if (rc == WKIM_OK && (full || p->next > r->log.last) && !empty_too)
         return false;
-    const size_t first = r->pending.entries.n;
+    const size_t first = r->pending->entries.n;
     if (rc == WKIM_OK && !full && p->next <= r->log.last)
         rc = entries_collect(r, p->next, &n, &bytes);
     if (rc == WKIM_ENOTFOUND)
@@ -141,12 +141,12 @@ bool wk_raft_append_send(struct wk_raft *r, struct wk_raft_progress *p, bool emp
     }
     struct wk_raft_msg *m = wk_raft_send(r, WK_RAFT_MSG_APPEND, p->id);
     if (!m) {
-        while (r->pending.entries.n > first)
-            wk_blob_unref(WK_RAFT_FIFO_AT(&r->pending.entries, struct wk_raft_entry,
-                                          --r->pending.entries.n)->data);
+        while (r->pending->entries.n > first)
+            wk_blob_unref(WK_RAFT_FIFO_AT(&r->pending->entries, struct wk_raft_entry,
+                                          --r->pending->entries.n)->data);
         return false;
     }
-    *WK_RAFT_FIFO_AT(&r->pending.firsts, size_t, r->pending.firsts.n - 1) = first;
+    *WK_RAFT_FIFO_AT(&r->pending->firsts, size_t, r->pending->firsts.n - 1) = first;
     m->index = p->next - 1;
     m->log_term = prev_term;
     m->commit = r->commit;

@@ -41,8 +41,8 @@ static void install_begin(struct wk_raft *r, const struct wk_raft_msg *m)
     r->installing = r->install_active = true;
     r->install = (struct wk_raft_snapshot_req){ .from = m->from, .index = m->index,
                                                 .term = m->log_term, .conf = m->conf };
-    r->pending.req = r->install;
-    r->pending.install = true;
+    r->pending->req = r->install;
+    r->pending->install = true;
 }
 
 void wk_raft_snapshot_receive(struct wk_raft *r, const struct wk_raft_msg *m)

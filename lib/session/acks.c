@@ -68,7 +68,7 @@ int wk_acks_add(struct wk_session *s, const struct wk_packet *send, bool has_id,
         if (table_add(s, send, has_id, text, handle))
             return WKIM_ENOMEM;
     } else {
-        *handle = HANDLE_INLINE | (uint64_t)0 << 32 | send->u.send.client_seq;
+        *handle = HANDLE_INLINE | (uint64_t)send->flags << 32 | send->u.send.client_seq;
     }
     s->in_flight++;
     set_full(s);

@@ -98,7 +98,8 @@ static int scan_row(void *arg, wkim_slice key, wkim_slice value)
 
     if (rc != WKIM_OK)
         return rc;
-    struct wk_cursor c = wk_cursor(wk_slice(key.p + scan->prefix_bytes, key.n - scan->prefix_bytes));
+    wkim_slice rest = wk_slice(key.p + scan->prefix_bytes, key.n - scan->prefix_bytes);
+    struct wk_cursor c = wk_cursor(rest);
     ch.type = wk_cursor_u8(&c);
     ch.id = wk_cursor_str16(&c);
     if (c.bad || wk_cursor_left(&c) != 0)

@@ -37,8 +37,8 @@ void wk_member_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key 
     wk_txn_put_end(t);
 }
 
-void wk_member_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, uint8_t list,
-                      wkim_slice uid)
+void wk_member_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
+                      uint8_t list, wkim_slice uid)
 {
     struct wk_key k;
 

@@ -37,7 +37,8 @@ void wk_message_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key
     wk_txn_put_end(t);
 }
 
-void wk_message_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, uint64_t seq)
+void wk_message_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
+                       uint64_t seq)
 {
     struct wk_key k;
 

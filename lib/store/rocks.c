@@ -1,6 +1,7 @@
 #include "store/backend.h"
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct rocks {
     rocksdb_readoptions_t *read;           /* point reads */
     rocksdb_readoptions_t *read_persisted; /* what would survive a crash */
     rocksdb_compactoptions_t *compact;
-    _Atomic uint64_t flush_no;
+    pthread_mutex_t flush_lock;
     _Atomic uint64_t stall_checked_ms;
     _Atomic bool stalled;
 };
@@ -190,31 +191,56 @@ static int rocks_write(void *self, void *native, wkim_slice ops, struct wkim_err
     return text ? rocks_fail(err, text, "write") : rc;
 }
 
-/* The C API of RocksDB 7 flushes one family at a time, which would tear the applied index from its
- * rows.  Flushing for a manual compaction takes all families at once (atomic_flush), so a marker row
- * is put into the otherwise empty default family and that family is compacted.  The marker read
- * back from disk alone is the proof, as compaction reports no errors. */
-static int rocks_flush(void *self, struct wkim_error *err)
+/* The number of the last flush that reached the disk; 0 when there was none. */
+static int flushed_no(struct rocks *r, uint64_t *no, struct wkim_error *err)
 {
-    struct rocks *r = self;
-    rocksdb_column_family_handle_t *f = r->family[WK_ROCKS_DEFAULT];
-    uint64_t no = atomic_fetch_add(&r->flush_no, 1) + 1, found = 0;
     char *text = NULL;
     size_t n = 0;
+    char *v = rocksdb_get_cf(r->db, r->read_persisted, r->family[WK_ROCKS_DEFAULT], MARKER,
+                             sizeof(MARKER), &n, &text);
 
-    rocksdb_put_cf(r->db, r->write, f, MARKER, sizeof(MARKER), (const char *)&no, sizeof(no), &text);
+    if (text)
+        return rocks_fail(err, text, "flush");
+    *no = 0;
+    if (v && n == sizeof(*no))
+        memcpy(no, v, n);
+    rocksdb_free(v);
+    return WKIM_OK;
+}
+
+static int flush_locked(struct rocks *r, struct wkim_error *err)
+{
+    rocksdb_column_family_handle_t *f = r->family[WK_ROCKS_DEFAULT];
+    uint64_t no = 0, found = 0;
+    char *text = NULL;
+    int rc = flushed_no(r, &no, err);
+
+    if (rc != WKIM_OK)
+        return rc;
+    no++;
+    rocksdb_put_cf(r->db, r->write, f, MARKER, sizeof(MARKER), (const char *)&no, sizeof(no),
+                   &text);
     if (text)
         return rocks_fail(err, text, "flush");
     rocksdb_compact_range_cf_opt(r->db, f, r->compact, NULL, 0, NULL, 0);
-    char *v = rocksdb_get_cf(r->db, r->read_persisted, f, MARKER, sizeof(MARKER), &n, &text);
-    if (text)
-        return rocks_fail(err, text, "flush");
-    if (v && n == sizeof(found))
-        memcpy(&found, v, n);
-    rocksdb_free(v);
-    if (found < no)
-        return wk_fail(err, WKIM_EIO, "flush: the back end did not write its tables");
-    return WKIM_OK;
+    rc = flushed_no(r, &found, err);
+    if (rc == WKIM_OK && found != no)
+        rc = wk_fail(err, WKIM_EIO, "flush: the back end did not write its tables");
+    return rc;
+}
+
+/* The C API of RocksDB 7 flushes one family at a time, which would tear the applied index from its
+ * rows.  Flushing for a manual compaction takes all families at once (atomic_flush), so a marker
+ * row is put into the otherwise empty default family and that family is compacted.  The marker
+ * read back from disk alone is the proof, as compaction reports no errors. */
+static int rocks_flush(void *self, struct wkim_error *err)
+{
+    struct rocks *r = self;
+
+    pthread_mutex_lock(&r->flush_lock);
+    int rc = flush_locked(r, err);
+    pthread_mutex_unlock(&r->flush_lock);
+    return rc;
 }
 
 static int rocks_checkpoint(void *self, const char *dir, struct wkim_error *err)
@@ -300,6 +326,7 @@ static void rocks_close(void *self)
     rocksdb_readoptions_destroy(r->read);
     rocksdb_writeoptions_destroy(r->write);
     wk_rocks_options_fini(&r->options);
+    pthread_mutex_destroy(&r->flush_lock);
     wk_free(r);
 }
 
@@ -352,6 +379,7 @@ int wk_rocks_open(struct wk_store *s, const char *dir, const struct wk_store_opt
     struct rocks *r = wk_calloc(1, sizeof(*r));
     if (!r)
         return wk_fail(err, WKIM_ENOMEM, "store %s: out of memory", dir);
+    pthread_mutex_init(&r->flush_lock, NULL);
     r->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(r->write, 1);
     r->read = rocksdb_readoptions_create();

@@ -53,8 +53,9 @@ static int scan_row(void *arg, wkim_slice key, wkim_slice value)
     return scan->each(scan->arg, k, wk_slice(value.p + 1, value.n - 1));
 }
 
-int wk_row_scan(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice prefix, wkim_slice from,
-                int (*each)(void *arg, wkim_slice key, wkim_slice value), void *arg)
+int wk_row_scan(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice prefix,
+                wkim_slice from, int (*each)(void *arg, wkim_slice key, wkim_slice value),
+                void *arg)
 {
     struct wk_key lo, hi, at;
     struct row_scan scan = { each, arg };

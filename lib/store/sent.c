@@ -6,7 +6,8 @@
 
 #define FORMAT 1
 
-static void sent_key(struct wk_key *k, uint32_t slot, const struct wk_channel_key *ch, wkim_slice uid)
+static void sent_key(struct wk_key *k, uint32_t slot, const struct wk_channel_key *ch,
+                     wkim_slice uid)
 {
     uint64_t seed = wk_hash64(ch->id.p, ch->id.n, ch->type);
 

@@ -12,6 +12,7 @@
 #include "base/error.h"
 
 struct wk_store;
+/* NULL or 0: defaults (256 MB, 128 MB, 2).  Up to three more memtables may wait to be written. */
 struct wk_store_options {
     uint64_t cache_bytes;        /* block cache */
     uint64_t memtable_bytes;     /* state kept in memory before it is written out */
@@ -25,7 +26,8 @@ void wk_store_close(struct wk_store *s);
 /* Make everything committed before the call durable (all tables atomically).  Blocks: maintenance
  * thread only. */
 int wk_store_flush(struct wk_store *s, struct wkim_error *err);
-/* Consistent copy into a new directory, after a flush (hard links where possible). */
+/* Consistent copy into a new directory, after a flush (hard links where possible).  WKIM_EEXIST;
+ * WKIM_EUNSUPPORTED in memory. */
 int wk_store_checkpoint(struct wk_store *s, const char *dir, struct wkim_error *err);
 /* True while the back end asks writers to slow down: proposals should answer EBUSY. */
 bool wk_store_stalled(struct wk_store *s);

@@ -112,7 +112,7 @@ static int open_file(int dir, wkim_slice path, off_t *size)
 static int open_directory(const struct wk_http_options *o)
 {
     char path[1024];
-    int n = snprintf(path, sizeof(path), "%s/demo", o->web_dir);
+    int n = snprintf(path, sizeof(path), "%s/chatdemo", o->web_dir);
 
     if (n < 0 || (size_t)n >= sizeof(path))
         return -1;

@@ -249,6 +249,41 @@ export const chatdemo = {
     await alice.waitForSelector('.to-end', { state: 'hidden' });
   },
 
+  async what_was_missed_in_a_cut_connection_is_loaded_without_a_hole(world) {
+    const { server, pages: { bob } } = world;
+    let blocked = false;
+    let open;
+    await bob.routeWebSocket(/./, (ws) => {
+      if (blocked) {
+        ws.close({ code: 1001 });
+      } else {
+        ws.connectToServer();
+        open = ws;
+      }
+    });
+    await bob.goto(`${server.demo}/chatdemo/?apiurl=${server.api}#/chat?uid=bob&channel=alice&type=1`);
+    await bob.reload();
+    await online(bob);
+    await eventually(async () => (await texts(bob)).length, 6);
+    const before = await texts(bob);
+    blocked = true;
+    await open.close({ code: 1001 });
+    await bob.waitForSelector('.link-line[data-state="waiting"]');
+    const missed = Array.from({ length: 45 }, (_, i) => `Missed ${i + 1}`);
+    for (const text of missed)
+      await server.call('/message/send', { header: { red_dot: 1 }, from_uid: 'alice', channel_id: 'bob',
+        channel_type: 1, client_msg_no: text, payload: payload(text) });
+    blocked = false;
+    await bob.click('.link-line button', { timeout: 1000 }).catch(() => {}); // "Try now", if it waits
+    await online(bob);
+    await eventually(() => lastText(bob), 'Missed 45');
+    await bob.waitForFunction((wanted) => {
+      document.querySelector('.scroller').scrollTop = 0;
+      return document.querySelectorAll('.message').length === wanted;
+    }, before.length + missed.length, { polling: 100 });
+    assert.deepEqual(await texts(bob), [...before, ...missed]);
+  },
+
   async a_restarted_server_gets_the_message_written_meanwhile_once(world) {
     const { server, pages: { alice, bob } } = world;
     await alice.click(row('bob'));

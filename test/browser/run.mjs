@@ -19,7 +19,8 @@ async function launch(profile) {
     viewport: { width: 1180, height: 760 },
     locale: 'en-US',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      '--disable-background-networking', '--disable-component-update', '--disable-sync',
+      '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows'],
   });
 }
 
@@ -49,10 +50,11 @@ async function main() {
         console.log(`FAILED  ${name} (not run)`);
         continue;
       }
+      const from = Date.now();
       try {
         await limited(test(world));
         counts.passed++;
-        console.log(`ok      ${name}`);
+        console.log(`ok      ${name} (${((Date.now() - from) / 1000).toFixed(1)} s)`);
       } catch (error) {
         counts.failed++;
         console.log(`FAILED  ${name}\n        ${String(error.stack ?? error).split('\n').slice(0, 12).join('\n        ')}`);

@@ -1,5 +1,5 @@
-/* Throughput of the log writer: entries of 350 bytes from one submitting thread, a window of batches
- * in flight per group.  usage: bench_log [folder] [seconds]. */
+/* Throughput of the log writer: entries of 350 bytes from one submitting thread, a window of
+ * batches in flight per group.  usage: bench_log [folder] [seconds]. */
 #include "log/writer.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -58,24 +58,29 @@ static void fill(struct slot *s, uint32_t group, uint64_t *next, unsigned batch,
                  const uint8_t *bytes)
 {
     for (unsigned i = 0; i < batch; i++)
-        s->entries[i] = (struct wk_log_entry){ .term = 1, .index = (*next)++,
-                                               .data = wk_blob_copy(bytes, ENTRY_BYTES) };
-    s->submit.batch = (struct wk_log_batch){ .group = group, .has_hard = true, .hard_term = 1,
-                                             .hard_commit = *next - batch - 1,
-                                             .entries = s->entries, .n_entries = batch };
+        s->entries[i] = (struct wk_log_entry){
+            .term = 1, .index = (*next)++, .data = wk_blob_copy(bytes, ENTRY_BYTES)};
+    s->submit.batch = (struct wk_log_batch){.group = group,
+                                            .has_hard = true,
+                                            .hard_term = 1,
+                                            .hard_commit = *next - batch - 1,
+                                            .entries = s->entries,
+                                            .n_entries = batch};
     s->submit.done = on_done;
     atomic_store(&s->busy, true);
 }
 
 static void run(const char *dir, unsigned groups, unsigned batch, bool sync, double seconds)
 {
-    struct bench b = { .mu = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
-    struct wk_log_writer_options opt = { .log = { .segment_bytes = 64u << 20,
-                                                  .cache_bytes = 32u << 20 },
-                                         .sync = sync, .round_end = on_round, .user = &b };
+    struct bench b = {.mu = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    struct wk_log_writer_options opt = {
+        .log = {.segment_bytes = 64u << 20, .cache_bytes = 32u << 20},
+        .sync = sync,
+        .round_end = on_round,
+        .user = &b};
     struct slot *slots = calloc(groups * WINDOW, sizeof(*slots));
     uint64_t *next = calloc(groups, sizeof(*next)), done = 0;
-    uint8_t bytes[ENTRY_BYTES] = { 7 };
+    uint8_t bytes[ENTRY_BYTES] = {7};
     struct wk_fs fs;
     struct wkim_error err;
     struct wk_log_stats st;
@@ -134,7 +139,7 @@ int main(int argc, char **argv)
 {
     const char *dir = argc > 1 ? argv[1] : getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     const double seconds = argc > 2 ? strtod(argv[2], NULL) : 2;
-    static const unsigned groups[] = { 1, 16, 64 };
+    static const unsigned groups[] = {1, 16, 64};
 
     for (int i = 0; i < 3; i++) {
         run(dir, groups[i], 1, true, seconds);

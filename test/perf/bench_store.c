@@ -303,10 +303,10 @@ static void run_batch(struct bench *b)
         (double)(ru1.ru_utime.tv_usec - ru0.ru_utime.tv_usec) / 1e6 +
         (double)(ru1.ru_stime.tv_sec - ru0.ru_stime.tv_sec) +
         (double)(ru1.ru_stime.tv_usec - ru0.ru_stime.tv_usec) / 1e6;
-    printf("batch %4zu: msgno miss %.0f ns (cpu %.0f), commit %.0f ns (cpu %.0f) per message, worst commit "
-           "%.1f ms, %.0f messages/s, process cpu %.0f ns per message\n", b->batch,
-           (double)get / n, (double)get_cpu / n, (double)commit / n, (double)cpu / n, (double)max / 1e6,
-           n * 1e9 / (double)wall, cpu_s * 1e9 / n);
+    printf("batch %4zu: msgno miss %.0f ns (cpu %.0f), commit %.0f ns (cpu %.0f) per message, "
+           "worst commit %.1f ms, %.0f messages/s, process cpu %.0f ns per message\n", b->batch,
+           (double)get / n, (double)get_cpu / n, (double)commit / n, (double)cpu / n,
+           (double)max / 1e6, n * 1e9 / (double)wall, cpu_s * 1e9 / n);
     wk_store_stats(b->store, &st);
     double payload = n * (double)b->payload;
     printf("           bytes per payload byte: written %.2f (write calls %.2f), on disk %.2f\n",

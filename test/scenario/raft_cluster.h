@@ -49,6 +49,7 @@ struct node {
     uint64_t apply_to;
     uint64_t starts;
     bool stopped_told;
+    bool pulling; /* the core waits for the end of a pull */
 };
 struct cluster {
     struct node node[NODES_MAX + 1];
@@ -233,7 +234,7 @@ static void ready_tell(struct node *n, const struct wk_raft_ready *rd)
                       rd->reads[i].tag, rd->reads[i].code ? wkim_err_name(rd->reads[i].code) : "ok",
                       rd->reads[i].index);
     if (rd->install) {
-        n->d.installing = true;
+        n->d.installing = n->pulling = true;
         n->d.req = *rd->install;
         wk_buf_printf(&c->out, "%" PRIu64 " installs %" PRIu64 "/t%" PRIu64 " from %" PRIu64 "\n",
                       n->id, rd->install->index, rd->install->term, rd->install->from);
@@ -271,6 +272,8 @@ static void ready_take(struct node *n, const struct wk_raft_ready *rd)
         b.term = rd->entries[i].term;
         b.index = rd->entries[i].index;
     }
+    if (n->n_batches == BATCHES_MAX)
+        abort(); /* a scenario must not let a disk sleep that long */
     n->batches[n->n_batches++] = b;
 }
 
@@ -313,7 +316,7 @@ static int node_start(struct node *n)
     o.installing = n->d.installing ? &n->d.req : NULL;
     n->apply_to = n->d.applied;
     n->exists = true;
-    n->stopped_told = false;
+    n->stopped_told = n->pulling = false;
     const int rc = wk_raft_new(&n->r, &o, NULL);
     if (rc == WKIM_OK)
         node_settle(n);
@@ -330,8 +333,9 @@ static void node_crash(struct node *n)
 /* The pull is complete: state and log begin at the position of the request. */
 static int node_install(struct node *n, bool ok)
 {
-    if (!n->d.installing || !n->r)
+    if (!n->pulling || !n->r)
         return WKIM_EINVAL;
+    n->pulling = false;
     struct wk_raft_event ev = { .type = WK_RAFT_SNAPSHOT_DONE };
     ev.u.snapshot.index = n->d.req.index;
     ev.u.snapshot.term = n->d.req.term;
@@ -351,7 +355,8 @@ static int node_install(struct node *n, bool ok)
 
 static void node_compact(struct node *n, uint64_t first)
 {
-    disk_term(n, first - 1, &n->d.first_term);
+    if (first > n->d.first)
+        n->d.first_term = n->d.log[first - 1].term;
     for (uint64_t i = n->d.first; i < first; i++) {
         wk_blob_unref(n->d.log[i].data);
         n->d.log[i].data = NULL;
@@ -376,6 +381,24 @@ static void packet_deliver(struct cluster *c, struct packet *p)
         }
     }
     packet_fini(p);
+}
+
+static struct cluster *cluster_new(void)
+{
+    struct cluster *c = wk_calloc(1, sizeof(*c));
+    if (!c)
+        abort();
+    c->opt = (struct wk_raft_options){ .election_ticks = 10, .heartbeat_ticks = 1,
+                                       .inflight_msgs_max = 16, .inflight_bytes_max = 1 << 20,
+                                       .msg_bytes_max = 1 << 16,
+                                       .uncommitted_bytes_max = 1 << 20,
+                                       .apply_bytes_max = 1 << 16 };
+    for (uint64_t i = 1; i <= NODES_MAX; i++) {
+        c->node[i].c = c;
+        c->node[i].id = i;
+        c->node[i].d.first = 1;
+    }
+    return c;
 }
 
 static void cluster_free(struct cluster *c)

@@ -426,7 +426,8 @@ static const struct {
     { "read", cmd_simple, 3 },      { "compact", cmd_simple, 3 },  { "tick", cmd_simple, 2 },
     { "unreachable", cmd_simple, 3 }, { "propose", cmd_propose, 3 }, { "conf", cmd_conf, 4 },
     { "deliver", cmd_queue, 1 },    { "drop", cmd_queue, 1 },      { "hold", cmd_queue, 2 },
-    { "release", cmd_queue, 1 },    { "duplicate", cmd_queue, 1 }, { "stabilize", cmd_stabilize, 1 },
+    { "release", cmd_queue, 1 },    { "duplicate", cmd_queue, 1 },
+    { "stabilize", cmd_stabilize, 1 },
     { "cut", cmd_cut, 2 },          { "heal", cmd_cut, 1 },        { "crash", cmd_node, 2 },
     { "restart", cmd_node, 2 },     { "new", cmd_node, 2 },        { "slow", cmd_node, 2 },
     { "fast", cmd_node, 2 },        { "lazy", cmd_node, 2 },       { "persist", cmd_node, 2 },
@@ -456,23 +457,6 @@ static void command_run(struct cluster *c, char *line)
 }
 
 /* ---- files ---- */
-static struct cluster *cluster_new(void)
-{
-    struct cluster *c = wk_calloc(1, sizeof(*c));
-    assert_non_null(c);
-    c->opt = (struct wk_raft_options){ .election_ticks = 10, .heartbeat_ticks = 1,
-                                       .inflight_msgs_max = 16, .inflight_bytes_max = 1 << 20,
-                                       .msg_bytes_max = 1 << 16,
-                                       .uncommitted_bytes_max = 1 << 20,
-                                       .apply_bytes_max = 1 << 16 };
-    for (uint64_t i = 1; i <= NODES_MAX; i++) {
-        c->node[i].c = c;
-        c->node[i].id = i;
-        c->node[i].d.first = 1;
-    }
-    return c;
-}
-
 /* Runs the file's commands; *made is the file with the output that came out. */
 static bool file_run(const char *text, struct wk_buf *made)
 {

@@ -1,5 +1,6 @@
-/* Deterministic simulation of several nodes, each the real raft core and the real log on a simulated
- * disk, over a simulated net and clocks.  One heap of (virtual time, sequence) events, one seed. */
+/* Deterministic simulation of several nodes, each the real raft core and the real log on a
+ * simulated disk, over a simulated net and clocks.  One heap of (virtual time, sequence) events,
+ * one seed. */
 #ifndef SIM_H
 #define SIM_H
 #include "base/buf.h"
@@ -10,12 +11,20 @@
 #include "sim_net.h"
 
 #define SIM_GROUPS_MAX 64
-#define SIM_MS 1000ull       /* virtual time is in microseconds */
+#define SIM_MS 1000ull /* virtual time is in microseconds */
 #define SIM_S 1000000ull
 #define SIM_ELECTION_TICKS 10
 #define SIM_TICK_US (20 * SIM_MS)
 
-enum sim_event_kind { SIM_TICK, SIM_DELIVER, SIM_DISK, SIM_PULL, SIM_RESTART, SIM_FAULT, SIM_CLIENT };
+enum sim_event_kind {
+    SIM_TICK,
+    SIM_DELIVER,
+    SIM_DISK,
+    SIM_PULL,
+    SIM_RESTART,
+    SIM_FAULT,
+    SIM_CLIENT
+};
 
 struct sim_event {
     uint64_t at, seq;
@@ -25,7 +34,8 @@ struct sim_event {
     void *data;
 };
 
-/* The state machine of a group: a hash chain and a counter.  `durable` is what a crash goes back to. */
+/* The state machine of a group: a hash chain and a counter.  `durable` is what a crash goes back
+ * to. */
 struct sim_state {
     uint64_t applied, term, hash, count;
     struct wk_raft_conf conf;
@@ -39,10 +49,10 @@ struct sim_item {
     uint64_t number;
     struct wk_log_batch batch; /* entries owned, blobs counted */
     uint64_t reset_index, reset_term;
-    struct sim_frame *frames;  /* leave when it is durable */
+    struct sim_frame *frames; /* leave when it is durable */
 };
 
-struct sim_pull { /* a snapshot install under way */
+struct sim_pull {                       /* a snapshot install under way */
     bool active, resetting, superseded; /* superseded: `req` is newer than what is being stored */
     struct wk_raft_snapshot_req req; /* survives a crash, like a record the install begins with */
     uint64_t number;
@@ -64,7 +74,7 @@ struct sim_group {
     uint8_t role;
     uint64_t leader;
     struct sim_pull pull;
-    uint64_t *terms;         /* durable entries' terms, [i] of index i; 0: unknown */
+    uint64_t *terms; /* durable entries' terms, [i] of index i; 0: unknown */
     uint64_t terms_cap, last_durable;
     struct sim_read reads[8];
     uint64_t n_reads;
@@ -78,7 +88,7 @@ struct sim_group {
 struct sim_node {
     struct sim *sim;
     uint64_t id; /* 1.. */
-    bool up, retired, may_be_damaged;
+    bool up, may_be_damaged;
     uint32_t epoch;
     struct sim_disk *disk;
     struct wk_fs fs;
@@ -93,8 +103,8 @@ struct sim_node {
 struct sim_entry_id { /* first sight of an entry (index, term): content and predecessor are fixed */
     uint64_t index, term, hash, prev_term;
 };
-struct sim_record { /* what was applied at an index */
-    uint64_t term, hash;
+struct sim_record {               /* what was applied at an index */
+    uint64_t term, hash, in_term; /* in_term: of the node that applied it first */
 };
 struct sim_registry {
     struct sim_entry_id *ids;
@@ -137,7 +147,7 @@ struct sim {
     bool no_client;
     bool failed;
     char why[256];
-    uint64_t hash;            /* of everything that happened */
+    uint64_t hash; /* of everything that happened */
     /* What happened, to see that rare paths are reached. */
     uint64_t elections, installs, crashes, restarts, damaged, reads, conf_changes, transfers;
 };
@@ -164,7 +174,7 @@ void sim_node_stop(struct sim_node *n, bool power, enum sim_cut cut);
 void sim_node_event(struct sim_node *n, struct sim_event *e);
 int sim_node_step(struct sim_node *n, uint32_t group, const struct wk_raft_event *ev);
 bool sim_propose(struct sim *s, uint32_t group, unsigned payload); /* at the leader, if any */
-struct sim_node *sim_leader(struct sim *s, uint32_t group); /* of the highest term; NULL */
+struct sim_node *sim_leader(struct sim *s, uint32_t group);        /* of the highest term; NULL */
 void sim_node_flush(struct sim_node *n, uint32_t group, bool compact);
 void sim_node_free(struct sim_node *n);
 void sim_frames_free(struct sim_frame *f);
@@ -190,7 +200,6 @@ void sim_check_free(struct sim *s);
 /* sim_fault.c */
 void sim_fault(struct sim *s);
 void sim_heal(struct sim *s);
-unsigned sim_fault_kinds(void);
 
 /* sim_scenario.c */
 int sim_scenarios(const char *only); /* failures */

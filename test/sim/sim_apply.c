@@ -16,10 +16,11 @@ static void acknowledge(struct sim_node *n, uint32_t group, const struct wk_log_
         uint64_t pid;
         if (g->waits[i].pid == 0 || g->waits[i].index != e->index)
             continue;
-        memcpy(&pid, e->data && e->data->n >= 8 ? e->data->p : (const uint8_t *)"\0\0\0\0\0\0\0", 8);
+        memcpy(&pid, e->data && e->data->n >= 8 ? e->data->p : (const uint8_t *)"\0\0\0\0\0\0\0",
+               8);
         if (e->term == g->waits[i].term && pid != g->waits[i].pid)
-            sim_fail(n->sim, "node %llu group %u: proposal %llu became %llu at %llu", U(n->id), group,
-                     U(g->waits[i].pid), U(pid), U(e->index));
+            sim_fail(n->sim, "node %llu group %u: proposal %llu became %llu at %llu", U(n->id),
+                     group, U(g->waits[i].pid), U(pid), U(e->index));
         if (e->term == g->waits[i].term) {
             reg->acked++;
             if (reg->max_acked < e->index)
@@ -33,7 +34,7 @@ static void apply_one(struct sim_node *n, uint32_t group, const struct wk_log_en
 {
     struct sim_state *st = &n->groups[group].now;
     const wkim_slice data = wk_blob_slice(e->data);
-    const uint64_t v[4] = { st->hash, e->index, e->term, e->type };
+    const uint64_t v[4] = {st->hash, e->index, e->term, e->type};
 
     if (e->index != st->applied + 1)
         sim_fail(n->sim, "node %llu group %u: entry %llu after %llu", U(n->id), group, U(e->index),
@@ -75,7 +76,8 @@ void sim_apply(struct sim_node *n, uint32_t group)
     if (g->pull.resetting)
         return;
     while (g->now.applied < to && !n->sim->failed) {
-        const wkim_ssize k = wk_log_entries(n->log, group, g->now.applied + 1, to + 1, 1 << 16, e, 16);
+        const wkim_ssize k =
+            wk_log_entries(n->log, group, g->now.applied + 1, to + 1, 1 << 16, e, 16);
         if (k <= 0) {
             sim_fail(n->sim, "node %llu group %u cannot read %llu to apply it: %d", U(n->id), group,
                      U(g->now.applied + 1), (int)k);
@@ -92,7 +94,7 @@ void sim_apply(struct sim_node *n, uint32_t group)
     if (told <= g->told || n->sim->failed || n->epoch != epoch)
         return;
     g->told = told;
-    const struct wk_raft_event ev = { .type = WK_RAFT_APPLIED, .u.applied = told };
+    const struct wk_raft_event ev = {.type = WK_RAFT_APPLIED, .u.applied = told};
     if (sim_node_step(n, group, &ev) != WKIM_OK)
         sim_fail(n->sim, "node %llu group %u: APPLIED %llu refused", U(n->id), group, U(told));
 }
@@ -129,7 +131,7 @@ void sim_node_flush(struct sim_node *n, uint32_t group, bool compact)
         sim_fail(n->sim, "node %llu group %u: compaction to %llu failed", U(n->id), group, U(to));
         return;
     }
-    const struct wk_raft_event ev = { .type = WK_RAFT_COMPACTED, .u.compacted = st.first_index };
+    const struct wk_raft_event ev = {.type = WK_RAFT_COMPACTED, .u.compacted = st.first_index};
     const uint32_t epoch = n->epoch;
     sim_node_step(n, group, &ev);
     if (n->up && n->epoch == epoch)
@@ -141,7 +143,7 @@ void sim_node_flush(struct sim_node *n, uint32_t group, bool compact)
 static void pull_end(struct sim_node *n, uint32_t group, bool ok)
 {
     struct sim_group *g = &n->groups[group];
-    struct wk_raft_event ev = { .type = WK_RAFT_SNAPSHOT_DONE };
+    struct wk_raft_event ev = {.type = WK_RAFT_SNAPSHOT_DONE};
 
     g->pull.active = g->pull.resetting = false;
     /* The core goes on from the position it was offered; the state may be newer already. */
@@ -164,7 +166,8 @@ static void pull_later(struct sim_node *n, uint32_t group)
     uint64_t *number = sim_must(malloc(sizeof(*number)));
 
     *number = n->groups[group].pull.number;
-    sim_post(n->sim, 1 + sim_rand(n->sim, 50 * SIM_MS), SIM_PULL, (unsigned)n->id - 1, group, number);
+    sim_post(n->sim, 1 + sim_rand(n->sim, 50 * SIM_MS), SIM_PULL, (unsigned)n->id - 1, group,
+             number);
 }
 
 void sim_pull_start(struct sim_node *n, uint32_t group, const struct wk_raft_snapshot_req *req)
@@ -178,10 +181,10 @@ void sim_pull_start(struct sim_node *n, uint32_t group, const struct wk_raft_sna
     }
     sim_trace(n->sim, "n%llu g%u install from n%llu at %llu/%llu", U(n->id), group, U(req->from),
               U(req->index), U(req->term));
-    g->pull = (struct sim_pull){ .active = true,
-                                 .req = *req,
-                                 .number = g->pull.number + 1,
-                                 .chunks = 1 + (unsigned)sim_rand(n->sim, 6) };
+    g->pull = (struct sim_pull){.active = true,
+                                .req = *req,
+                                .number = g->pull.number + 1,
+                                .chunks = 1 + (unsigned)sim_rand(n->sim, 6)};
     pull_later(n, group);
 }
 
@@ -194,7 +197,8 @@ static void pull_store(struct sim_node *n, uint32_t group, const struct sim_stat
     g->now = g->durable = *from;
     g->pull.resetting = true;
     memset(g->waits, 0, sizeof(g->waits));
-    sim_check_applied(n, group, from->term, wk_hash64(&from->count, sizeof(from->count), from->hash));
+    sim_check_applied(n, group, from->term,
+                      wk_hash64(&from->count, sizeof(from->count), from->hash));
     it->group = group;
     it->reset = true;
     it->reset_index = g->pull.req.index;
@@ -211,7 +215,8 @@ void sim_pull_step(struct sim_node *n, uint32_t group, uint64_t number)
     if (!g->pull.active || g->pull.resetting || g->pull.number != number || !g->raft || !src)
         return;
     const struct sim_state *from = &src->groups[group].now;
-    const bool reachable = src->up && src->groups[group].raft && from->applied >= g->pull.req.index &&
+    const bool reachable = src->up && src->groups[group].raft &&
+                           from->applied >= g->pull.req.index &&
                            src->clock.stopped_until <= s->now &&
                            sim_net_open(&s->net, (unsigned)n->id - 1, (unsigned)src->id - 1);
     if (reachable && --g->pull.chunks == 0) {

@@ -20,23 +20,26 @@ static void grow(void *p, uint64_t *cap, uint64_t need, size_t size)
     *cap = want;
 }
 
-/* Leader completeness: a new leader of term T has every entry that was committed in terms before. */
+/* Leader completeness: a new leader of term T has every entry that was committed in terms before. A
+ * late vote may still make a leader of an old term when newer ones have committed. */
 static void check_complete(struct sim_node *n, uint32_t group, uint64_t term)
 {
     const struct sim_registry *reg = &n->sim->reg[group];
     const struct sim_group *g = &n->groups[group];
     uint64_t i = reg->max_applied;
 
-    while (i > 0 && reg->applied[i].term >= term)
+    while (i > 0 && reg->applied[i].in_term >= term)
         i--;
     if (i > 0 && wk_raft_last_index(g->raft) < i)
-        sim_fail(n->sim, "leader completeness: node %llu leads group %u term %llu with log end %llu, "
-                         "%llu was committed", U(n->id), group, U(term),
-                 U(wk_raft_last_index(g->raft)), U(i));
+        sim_fail(n->sim,
+                 "leader completeness: node %llu leads group %u term %llu with log end %llu, "
+                 "%llu was committed",
+                 U(n->id), group, U(term), U(wk_raft_last_index(g->raft)), U(i));
     if (i > 0 && i <= g->last_durable && g->terms[i] && g->terms[i] != reg->applied[i].term)
-        sim_fail(n->sim, "leader completeness: node %llu leads group %u term %llu, entry %llu has "
-                         "term %llu, committed was %llu", U(n->id), group, U(term), U(i),
-                 U(g->terms[i]), U(reg->applied[i].term));
+        sim_fail(n->sim,
+                 "leader completeness: node %llu leads group %u term %llu, entry %llu has "
+                 "term %llu, committed was %llu",
+                 U(n->id), group, U(term), U(i), U(g->terms[i]), U(reg->applied[i].term));
 }
 
 static void check_leader(struct sim_node *n, uint32_t group, uint64_t term)
@@ -141,7 +144,7 @@ void sim_check_entries(struct sim_node *n, uint32_t group, const struct wk_raft_
         const uint64_t h = wk_hash64(data.p, data.n, e[i].type);
         struct sim_entry_id *id = id_get(reg, e[i].index, e[i].term);
         if (id->index == 0) {
-            *id = (struct sim_entry_id){ e[i].index, e[i].term, h, prev_term };
+            *id = (struct sim_entry_id){e[i].index, e[i].term, h, prev_term};
             reg->n_ids++;
         } else if (id->hash != h || (prev_term && id->prev_term && id->prev_term != prev_term)) {
             sim_fail(n->sim, "log matching: node %llu group %u entry %llu of term %llu differs",
@@ -157,15 +160,18 @@ void sim_check_applied(struct sim_node *n, uint32_t group, uint64_t term, uint64
 
     grow(&reg->applied, &reg->applied_cap, index, sizeof(*reg->applied));
     if (index == reg->max_applied + 1) {
-        reg->applied[index] = (struct sim_record){ term, hash };
+        struct wk_raft_status st;
+        wk_raft_status(n->groups[group].raft, &st);
+        reg->applied[index] = (struct sim_record){term, hash, st.term};
         reg->max_applied = index;
     } else if (index > reg->max_applied) {
         sim_fail(n->sim, "node %llu group %u applied %llu, nobody applied %llu", U(n->id), group,
                  U(index), U(index - 1));
     } else if (reg->applied[index].term != term || reg->applied[index].hash != hash) {
-        sim_fail(n->sim, "committed prefix: node %llu group %u applied another entry at %llu (term "
-                         "%llu, was %llu)", U(n->id), group, U(index), U(term),
-                 U(reg->applied[index].term));
+        sim_fail(n->sim,
+                 "committed prefix: node %llu group %u applied another entry at %llu (term "
+                 "%llu, was %llu)",
+                 U(n->id), group, U(index), U(term), U(reg->applied[index].term));
     }
 }
 
@@ -207,11 +213,14 @@ void sim_check_restart(struct sim_node *n, uint32_t group, const struct wk_log_g
     struct sim_group *g = &n->groups[group];
     uint64_t term;
 
-    if (st->hard_term < g->term || (st->hard_term == g->term && g->vote && st->hard_vote != g->vote))
-        sim_fail(n->sim, "node %llu group %u restarted with term/vote %llu/%llu, durable was %llu/%llu",
+    if (st->hard_term < g->term ||
+        (st->hard_term == g->term && g->vote && st->hard_vote != g->vote))
+        sim_fail(n->sim,
+                 "node %llu group %u restarted with term/vote %llu/%llu, durable was %llu/%llu",
                  U(n->id), group, U(st->hard_term), U(st->hard_vote), U(g->term), U(g->vote));
     g->term = st->hard_term;
     g->vote = st->hard_vote;
+    terms_put(g, st->first_index - 1, st->base_term);
     for (uint64_t i = st->first_index; i <= st->last_index; i++) {
         if (wk_log_term(n->log, group, i, &term) != WKIM_OK)
             sim_fail(n->sim, "node %llu group %u: no term of entry %llu", U(n->id), group, U(i));
@@ -230,7 +239,8 @@ void sim_check_read(struct sim_node *n, uint32_t group, const struct wk_raft_rea
             continue;
         n->sim->reads++;
         if (r->index < g->reads[i].floor)
-            sim_fail(n->sim, "stale read: node %llu group %u index %llu, acknowledged before was %llu",
+            sim_fail(n->sim,
+                     "stale read: node %llu group %u index %llu, acknowledged before was %llu",
                      U(n->id), group, U(r->index), U(g->reads[i].floor));
     }
 }
@@ -242,10 +252,12 @@ void sim_check_vote(struct sim_node *n, uint32_t group, const struct wk_raft_msg
     if (m->type != WK_RAFT_MSG_VOTE_RESP || m->reject)
         return;
     if (g->term != m->term || g->vote != m->to)
-        sim_fail(n->sim, "node %llu group %u answers a vote of term %llu for %llu, durable is %llu/%llu",
+        sim_fail(n->sim,
+                 "node %llu group %u answers a vote of term %llu for %llu, durable is %llu/%llu",
                  U(n->id), group, U(m->term), U(m->to), U(g->term), U(g->vote));
     if (g->voted_term == m->term && g->voted_for != m->to)
-        sim_fail(n->sim, "node %llu group %u voted twice in term %llu", U(n->id), group, U(m->term));
+        sim_fail(n->sim, "node %llu group %u voted twice in term %llu", U(n->id), group,
+                 U(m->term));
     g->voted_term = m->term;
     g->voted_for = m->to;
 }

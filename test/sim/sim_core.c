@@ -19,7 +19,7 @@ uint64_t sim_rand(struct sim *s, uint64_t n)
 
 void sim_note(struct sim *s, uint64_t a, uint64_t b, uint64_t c)
 {
-    const uint64_t v[4] = { s->now, a, b, c };
+    const uint64_t v[4] = {s->now, a, b, c};
 
     s->hash = wk_hash64(v, sizeof(v), s->hash);
 }
@@ -91,13 +91,13 @@ static struct sim_event heap_pop(struct sim *s)
 void sim_post(struct sim *s, uint64_t after_us, uint8_t kind, unsigned node, uint32_t group,
               void *data)
 {
-    const struct sim_event e = { .at = s->now + after_us,
-                                 .seq = s->next_seq++,
-                                 .kind = kind,
-                                 .node = (uint8_t)node,
-                                 .epoch = s->nodes[node].epoch,
-                                 .group = group,
-                                 .data = data };
+    const struct sim_event e = {.at = s->now + after_us,
+                                .seq = s->next_seq++,
+                                .kind = kind,
+                                .node = (uint8_t)node,
+                                .epoch = s->nodes[node].epoch,
+                                .group = group,
+                                .data = data};
     heap_push(s, &e);
 }
 
@@ -116,12 +116,11 @@ static void client(struct sim *s)
     if (!s->no_client) {
         for (uint64_t k = sim_rand(s, 4) + 1; k > 0; k--)
             sim_propose(s, g, (unsigned)sim_rand(s, s->mix.payload_max) + 16);
-        if (sim_rand(s, 4) == 0 && n->up && n->clock.stopped_until <= s->now &&
-            n->groups[g].raft) {
+        if (sim_rand(s, 4) == 0 && n->up && n->clock.stopped_until <= s->now && n->groups[g].raft) {
             struct sim_group *gr = &n->groups[g];
             struct sim_read *r = &gr->reads[gr->n_reads++ % 8];
-            *r = (struct sim_read){ ++s->next_tag, s->reg[g].max_acked };
-            const struct wk_raft_event ev = { .type = WK_RAFT_READ_INDEX, .u.read = r->tag };
+            *r = (struct sim_read){++s->next_tag, s->reg[g].max_acked};
+            const struct wk_raft_event ev = {.type = WK_RAFT_READ_INDEX, .u.read = r->tag};
             sim_node_step(n, g, &ev);
         }
     }
@@ -143,7 +142,7 @@ bool sim_step(struct sim *s)
             sim_post(s, sim_rand(s, s->mix.fault_us * 2) + 1, SIM_FAULT, 0, 0, NULL);
         }
     } else if (e.kind == SIM_RESTART) {
-        if (!n->up && !n->retired)
+        if (!n->up)
             sim_node_start(n);
     } else if (!n->up || (e.kind != SIM_DELIVER && e.epoch != n->epoch)) {
         drop(&e);
@@ -189,8 +188,9 @@ void sim_mix_draw(struct sim_mix *m, struct sim_options *opt)
         .payload_max = 16u << wk_rng_below(&r, 7),
         .eagain = wk_rng_below(&r, 3) == 0 ? 2 + (uint32_t)wk_rng_below(&r, 30) : 0,
     };
-    m->voters = opt->nodes <= 3 || wk_rng_below(&r, 2) ? opt->nodes
-                                                       : 3 + (unsigned)wk_rng_below(&r, opt->nodes - 2);
+    m->voters = opt->nodes <= 3 || wk_rng_below(&r, 2)
+                    ? opt->nodes
+                    : 3 + (unsigned)wk_rng_below(&r, opt->nodes - 2);
     if (wk_rng_below(&r, 10) == 0)
         m->faults = 0;
 }
@@ -264,7 +264,7 @@ static bool caught_up(struct sim *s, uint32_t g, uint64_t goal)
 /* A fresh proposal must be applied by every living replica; what was acknowledged is below it. */
 bool sim_finish(struct sim *s)
 {
-    uint64_t goal[SIM_GROUPS_MAX] = { 0 };
+    uint64_t goal[SIM_GROUPS_MAX] = {0};
 
     s->quiet = true;
     sim_heal(s);
@@ -286,9 +286,10 @@ bool sim_finish(struct sim *s)
     }
     for (uint32_t g = 0; g < s->opt.groups && !s->failed; g++) {
         if (goal[g] == 0 || !caught_up(s, g, goal[g]))
-            sim_fail(s, "liveness: group %u makes no progress after everything was healed (goal "
-                        "%llu, applied %llu)", g, (unsigned long long)goal[g],
-                     (unsigned long long)s->reg[g].max_applied);
+            sim_fail(s,
+                     "liveness: group %u makes no progress after everything was healed (goal "
+                     "%llu, applied %llu)",
+                     g, (unsigned long long)goal[g], (unsigned long long)s->reg[g].max_applied);
     }
     return !s->failed;
 }

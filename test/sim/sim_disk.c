@@ -1,5 +1,5 @@
-/* See sim_disk.h.  A file is two images, what reads see and what is on the platters, and the list of
- * writes between them; the folder is two tables and the list of changes between them. */
+/* See sim_disk.h.  A file is two images, what reads see and what is on the platters, and the list
+ * of writes between them; the folder is two tables and the list of changes between them. */
 #include "sim_disk.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,8 +167,8 @@ static void changes_clear(struct sim_disk *d)
     d->n_changes = 0;
 }
 
-/* Counts one changing operation on a file (fd >= 0) or the folder.  False: the disk stopped before it,
- * or a cut closed the file. */
+/* Counts one changing operation on a file (fd >= 0) or the folder.  False: the disk stopped before
+ * it, or a cut closed the file. */
 static bool op_begin(struct sim_disk *d, int fd)
 {
     if (d->dead || (fd >= 0 && !d->fds[fd]))
@@ -232,7 +232,7 @@ static void inode_note(struct inode *f, uint64_t off, const wkim_slice *parts, s
         f->writes = must(realloc(f->writes, f->cap * sizeof(*f->writes)));
     }
     struct write *w = &f->writes[f->n_writes++];
-    *w = (struct write){ off, 0, must(malloc(total ? total : 1)) };
+    *w = (struct write){off, 0, must(malloc(total ? total : 1))};
     for (size_t i = 0; i < n; i++) {
         if (parts[i].n > 0)
             memcpy(w->p + w->n, parts[i].p, parts[i].n);
@@ -379,18 +379,18 @@ void sim_disk_free(struct sim_disk *d)
 
 struct wk_fs sim_disk_fs(struct sim_disk *d)
 {
-    return (struct wk_fs){ .user = d,
-                           .open = fs_open,
-                           .close = fs_close,
-                           .pwritev = fs_pwritev,
-                           .pread = fs_pread,
-                           .sync = fs_sync,
-                           .size = fs_size,
-                           .allocate = fs_allocate,
-                           .rename = fs_rename,
-                           .unlink = fs_unlink,
-                           .sync_dir = fs_sync_dir,
-                           .list = fs_list };
+    return (struct wk_fs){.user = d,
+                          .open = fs_open,
+                          .close = fs_close,
+                          .pwritev = fs_pwritev,
+                          .pread = fs_pread,
+                          .sync = fs_sync,
+                          .size = fs_size,
+                          .allocate = fs_allocate,
+                          .rename = fs_rename,
+                          .unlink = fs_unlink,
+                          .sync_dir = fs_sync_dir,
+                          .list = fs_list};
 }
 
 static void write_tear(struct sim_disk *d, struct inode *f, const struct write *w)

@@ -23,8 +23,8 @@ void sim_disk_kill(struct sim_disk *d);
 
 /* Operations so far (every call that changes something counts). */
 uint64_t sim_disk_ops(const struct sim_disk *d);
-/* Stop dead at operation `op` (counted from 1 like sim_disk_ops): it is carried out only when `after`;
- * it and all later ones fail until the next cut.  0: never. */
+/* Stop dead at operation `op` (counted from 1 like sim_disk_ops): it is carried out only when
+ * `after`; it and all later ones fail until the next cut.  0: never. */
 void sim_disk_stop_at(struct sim_disk *d, uint64_t op, bool after);
 void sim_disk_fail_syncs(struct sim_disk *d, unsigned n); /* the next n; their data is lost */
 void sim_disk_space(struct sim_disk *d, uint64_t bytes);  /* then ENOSPC; UINT64_MAX: no limit */

@@ -9,12 +9,12 @@ enum fault_kind {
     FAULT_KILL,
     FAULT_POWER,
     FAULT_POWER_ALL,
-    FAULT_STOP,     /* like SIGSTOP */
+    FAULT_STOP, /* like SIGSTOP */
     FAULT_SPLIT,
     FAULT_SWIZZLE,
     FAULT_LOSS,
     FAULT_DRIFT,
-    FAULT_JUMP,     /* many ticks at once */
+    FAULT_JUMP, /* many ticks at once */
     FAULT_SLOW_DISK,
     FAULT_SYNC,
     FAULT_SPACE,
@@ -24,11 +24,6 @@ enum fault_kind {
     FAULT_CAMPAIGN,
     FAULT_KINDS
 };
-
-unsigned sim_fault_kinds(void)
-{
-    return FAULT_KINDS;
-}
 
 static void restart_later(struct sim *s, struct sim_node *n)
 {
@@ -41,8 +36,8 @@ static void power(struct sim *s, struct sim_node *n)
     restart_later(s, n);
 }
 
-/* One bit in a segment that is not the newest: all of it had been synced, so it must be noticed. Only
- * one node of a run, so that a repairable majority remains. */
+/* One bit in a segment that is not the newest: all of it had been synced, so it must be noticed.
+ * Only one node of a run, so that a repairable majority remains. */
 static void flip(struct sim *s, struct sim_node *n)
 {
     const char *pick = NULL, *newest = NULL, *name;
@@ -68,15 +63,16 @@ static void flip(struct sim *s, struct sim_node *n)
         return;
     sim_node_stop(n, true, SIM_CUT_LOSE);
     restart_later(s, n);
-    n->may_be_damaged = sim_disk_flip(n->disk, pick, sim_rand(s, pick_size),
-                                      (unsigned)sim_rand(s, 8)) || n->may_be_damaged;
+    n->may_be_damaged =
+        sim_disk_flip(n->disk, pick, sim_rand(s, pick_size), (unsigned)sim_rand(s, 8)) ||
+        n->may_be_damaged;
 }
 
 static void transfer(struct sim *s, uint32_t group)
 {
     struct sim_node *n = sim_leader(s, group);
-    const struct wk_raft_event ev = { .type = WK_RAFT_TRANSFER,
-                                      .u.transfer = sim_rand(s, s->opt.nodes + 1) };
+    const struct wk_raft_event ev = {.type = WK_RAFT_TRANSFER,
+                                     .u.transfer = sim_rand(s, s->opt.nodes + 1)};
 
     if (n && sim_node_step(n, group, &ev) == WKIM_OK)
         s->transfers++;
@@ -123,7 +119,7 @@ static void conf_change(struct sim *s, uint32_t group)
         c.voters[c.n_voters++] = id;
     else if (!voter)
         c.learners[c.n_learners++] = id;
-    const struct wk_raft_event ev = { .type = WK_RAFT_PROPOSE_CONF, .u.conf = &c };
+    const struct wk_raft_event ev = {.type = WK_RAFT_PROPOSE_CONF, .u.conf = &c};
     sim_node_step(n, group, &ev);
 }
 
@@ -155,7 +151,7 @@ static void fault_node(struct sim *s, enum fault_kind kind, struct sim_node *n)
 
 static void fault_cluster(struct sim *s, enum fault_kind kind, struct sim_node *n, uint32_t group)
 {
-    const struct wk_raft_event campaign = { .type = WK_RAFT_CAMPAIGN };
+    const struct wk_raft_event campaign = {.type = WK_RAFT_CAMPAIGN};
 
     if (kind == FAULT_POWER_ALL && sim_rand(s, 4) == 0) {
         for (unsigned i = 0; i < s->opt.nodes; i++) {
@@ -207,7 +203,7 @@ void sim_heal(struct sim *s)
         sim_disk_space(n->disk, UINT64_MAX);
         sim_clock_init(&n->clock);
         n->sync_us = 500;
-        if (!n->up && !n->retired)
+        if (!n->up)
             sim_node_start(n);
     }
 }

@@ -1,12 +1,22 @@
 /* sim --seed S [--seeds N] [--nodes 3..7] [--groups 1..64] [--steps N] [--twice] [--trace]
  * sim --scenario NAME|all
- * One line per failing seed; a single seed prints its state hash.  --twice runs every seed two times
- * and compares the hashes. */
+ * One line per failing seed; a single seed prints its state hash.  --twice runs every seed two
+ * times and compares the hashes. */
 #include "sim.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define U(x) ((unsigned long long)(x))
+
+static volatile uint64_t running; /* seed under way */
+
+/* A broken assertion ends the process: the seed must be known. */
+static void on_abort(int sig)
+{
+    (void)sig;
+    fprintf(stderr, "FAILED seed %llu: aborted\n", U(running));
+}
 
 struct totals {
     uint64_t elections, installs, crashes, restarts, damaged, reads, conf_changes, transfers, acked;
@@ -24,20 +34,21 @@ static uint64_t state_hash(const struct sim *s)
     return h;
 }
 
-static bool run_seed(const struct sim_options *base, uint64_t seed, uint64_t *hash, struct totals *t)
+static bool run_seed(const struct sim_options *base, uint64_t seed, uint64_t *hash,
+                     struct totals *t)
 {
     struct sim_options opt = *base;
     struct sim_mix mix;
 
-    opt.seed = seed;
+    running = opt.seed = seed;
     sim_mix_draw(&mix, &opt);
     struct sim *s = sim_new(&opt, &mix);
     while (s->steps < opt.steps && sim_step(s))
         ;
     const bool ok = !s->failed && sim_finish(s);
     if (!ok)
-        printf("FAILED seed %llu (%u nodes, %u groups, step %llu, %.3f s): %s\n", U(seed), opt.nodes,
-               opt.groups, U(s->steps), (double)s->now / 1e6, s->why);
+        printf("FAILED seed %llu (%u nodes, %u groups, step %llu, %.3f s): %s\n", U(seed),
+               opt.nodes, opt.groups, U(s->steps), (double)s->now / 1e6, s->why);
     *hash = state_hash(s);
     t->elections += s->elections;
     t->installs += s->installs;
@@ -55,12 +66,12 @@ static bool run_seed(const struct sim_options *base, uint64_t seed, uint64_t *ha
 
 static int run_seeds(const struct sim_options *opt, uint64_t seeds, bool twice)
 {
-    struct totals t = { 0 };
+    struct totals t = {0};
     uint64_t failed = 0, hash = 0, again = 0;
     const uint64_t t0 = wk_now_us();
 
     for (uint64_t i = 0; i < seeds; i++) {
-        struct totals ignored = { 0 };
+        struct totals ignored = {0};
         bool ok = run_seed(opt, opt->seed + i, &hash, &t);
         if (twice && run_seed(opt, opt->seed + i, &again, &ignored) == ok && again != hash) {
             printf("FAILED seed %llu: not deterministic, %016llx and %016llx\n", U(opt->seed + i),
@@ -73,20 +84,22 @@ static int run_seeds(const struct sim_options *opt, uint64_t seeds, bool twice)
     if (seeds == 1)
         printf("seed %llu state hash %016llx\n", U(opt->seed), U(hash));
     const double s = (double)(wk_now_us() - t0) / 1e6;
-    printf("%llu seeds, %llu failed, %.1f seeds/s; elections %llu crashes %llu restarts %llu installs "
-           "%llu damaged groups %llu reads %llu configurations applied %llu transfers %llu "
-           "acknowledged %llu\n", U(seeds), U(failed), (double)seeds / s, U(t.elections), U(t.crashes),
-           U(t.restarts), U(t.installs), U(t.damaged), U(t.reads), U(t.conf_changes), U(t.transfers),
-           U(t.acked));
+    printf(
+        "%llu seeds, %llu failed, %.1f seeds/s; elections %llu crashes %llu restarts %llu installs "
+        "%llu damaged groups %llu reads %llu configurations applied %llu transfers %llu "
+        "acknowledged %llu\n",
+        U(seeds), U(failed), (double)seeds / s, U(t.elections), U(t.crashes), U(t.restarts),
+        U(t.installs), U(t.damaged), U(t.reads), U(t.conf_changes), U(t.transfers), U(t.acked));
     return failed != 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct sim_options opt = { .seed = 1, .steps = 10000 };
+    struct sim_options opt = {.seed = 1, .steps = 10000};
     uint64_t seeds = 1;
     bool twice = false;
 
+    signal(SIGABRT, on_abort);
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : "0";
         const uint64_t n = strtoull(v, NULL, 0);

@@ -1,5 +1,5 @@
-/* The net between nodes: every direction of every pair has its own delay, loss and cut.  Messages may
- * be lost, repeated, delayed and overtaken. */
+/* The net between nodes: every direction of every pair has its own delay, loss and cut.  Messages
+ * may be lost, repeated, delayed and overtaken. */
 #ifndef SIM_NET_H
 #define SIM_NET_H
 #include <stdbool.h>
@@ -32,8 +32,13 @@ unsigned sim_net_send(struct sim_net *t, struct wk_rng *r, unsigned from, unsign
                       uint64_t delay[2]);
 bool sim_net_open(const struct sim_net *t, unsigned a, unsigned b); /* both ways */
 void sim_net_heal(struct sim_net *t);
-enum sim_split { SIM_SPLIT_HALVES, SIM_SPLIT_ONE_WAY, SIM_SPLIT_BRIDGE, SIM_SPLIT_RING,
-                 SIM_SPLIT_ISOLATE };
+enum sim_split {
+    SIM_SPLIT_HALVES,
+    SIM_SPLIT_ONE_WAY,
+    SIM_SPLIT_BRIDGE,
+    SIM_SPLIT_RING,
+    SIM_SPLIT_ISOLATE
+};
 /* `victim`: the node isolated, or the bridge. */
 void sim_net_split(struct sim_net *t, struct wk_rng *r, enum sim_split kind, unsigned victim);
 /* Clog a random set of nodes one by one, unclog in another order. */

@@ -35,7 +35,7 @@ static wkim_ssize read_entries(void *user, uint64_t lo, uint64_t hi, uint64_t by
         return WKIM_EAGAIN;
     n = wk_log_entries(r->node->log, r->group, lo, hi, bytes_max, e, out_max < 64 ? out_max : 64);
     for (wkim_ssize i = 0; i < n; i++)
-        out[i] = (struct wk_raft_entry){ e[i].term, e[i].index, e[i].type, e[i].data };
+        out[i] = (struct wk_raft_entry){e[i].term, e[i].index, e[i].type, e[i].data};
     return n;
 }
 
@@ -72,8 +72,10 @@ static struct sim_frame *frame_new(struct sim_node *n, uint32_t group, const str
 
     wk_raft_msg_encode(&b, m);
     struct sim_frame *f = sim_must(malloc(sizeof(*f) + b.n));
-    *f = (struct sim_frame){ .group = group, .from = (uint8_t)(n->id - 1),
-                             .to = (uint8_t)(m->to - 1), .n = (uint32_t)b.n };
+    *f = (struct sim_frame){.group = group,
+                            .from = (uint8_t)(n->id - 1),
+                            .to = (uint8_t)(m->to - 1),
+                            .n = (uint32_t)b.n};
     memcpy(f->p, b.p, b.n);
     wk_buf_fini(&b);
     return f;
@@ -119,7 +121,7 @@ static int round_append(struct sim_node *n)
 {
     struct wk_log_batch batches[64];
     struct sim_item *it = n->round;
-    struct wkim_error err = { 0 };
+    struct wkim_error err = {0};
     int rc = WKIM_OK;
 
     while (it && rc == WKIM_OK) {
@@ -150,7 +152,8 @@ static void round_begin(struct sim_node *n)
     if (rc)
         disk_broken(n, wkim_strerror(rc));
     else
-        sim_post(s, n->sync_us + sim_rand(s, n->sync_us + 1), SIM_DISK, (unsigned)n->id - 1, 0, NULL);
+        sim_post(s, n->sync_us + sim_rand(s, n->sync_us + 1), SIM_DISK, (unsigned)n->id - 1, 0,
+                 NULL);
 }
 
 static void item_done(struct sim_node *n, struct sim_item *it)
@@ -171,11 +174,10 @@ static void item_done(struct sim_node *n, struct sim_item *it)
         sim_pull_done(n, it->group);
         return;
     }
-    const struct wk_raft_event ev = {
-        .type = WK_RAFT_PERSISTED,
-        .u.persisted = { it->number, k ? it->batch.entries[k - 1].term : 0,
-                         k ? it->batch.entries[k - 1].index : 0 }
-    };
+    const struct wk_raft_event ev = {.type = WK_RAFT_PERSISTED,
+                                     .u.persisted = {it->number,
+                                                     k ? it->batch.entries[k - 1].term : 0,
+                                                     k ? it->batch.entries[k - 1].index : 0}};
     sim_node_step(n, it->group, &ev);
 }
 
@@ -183,7 +185,7 @@ static void round_end(struct sim_node *n)
 {
     struct sim_item *it = n->round;
     const uint32_t epoch = n->epoch;
-    struct wkim_error err = { 0 };
+    struct wkim_error err = {0};
 
     if (wk_log_sync(n->log, &err)) {
         disk_broken(n, err.text);
@@ -214,20 +216,20 @@ static void update_persist(struct sim_node *n, uint32_t group, const struct wk_r
 
     for (uint32_t i = 0; i < rd->n_entries; i++) {
         const struct wk_raft_entry *r = &rd->entries[i];
-        e[i] = (struct wk_log_entry){ r->term, r->index, r->type,
-                                      r->data ? wk_blob_ref(r->data) : NULL };
+        e[i] = (struct wk_log_entry){r->term, r->index, r->type,
+                                     r->data ? wk_blob_ref(r->data) : NULL};
     }
     it->group = group;
     it->persist = true;
     it->number = rd->number;
     it->frames = held;
-    it->batch = (struct wk_log_batch){ .group = group,
-                                       .has_hard = rd->hard_changed,
-                                       .hard_term = rd->hard.term,
-                                       .hard_vote = rd->hard.vote,
-                                       .hard_commit = rd->hard.commit,
-                                       .entries = e,
-                                       .n_entries = rd->n_entries };
+    it->batch = (struct wk_log_batch){.group = group,
+                                      .has_hard = rd->hard_changed,
+                                      .hard_term = rd->hard.term,
+                                      .hard_vote = rd->hard.vote,
+                                      .hard_commit = rd->hard.commit,
+                                      .entries = e,
+                                      .n_entries = rd->n_entries};
     sim_check_entries(n, group, rd->entries, rd->n_entries, 0);
     sim_submit(n, it);
 }
@@ -290,7 +292,7 @@ int sim_node_step(struct sim_node *n, uint32_t group, const struct wk_raft_event
 
 static void on_tick(struct sim_node *n)
 {
-    const struct wk_raft_event ev = { .type = WK_RAFT_TICK };
+    const struct wk_raft_event ev = {.type = WK_RAFT_TICK};
     const uint32_t epoch = n->epoch;
     const uint32_t times = 1 + n->clock.burst;
 
@@ -306,7 +308,7 @@ static void on_tick(struct sim_node *n)
 
 static void on_deliver(struct sim_node *n, struct sim_frame *f)
 {
-    struct wk_raft_event ev = { .type = WK_RAFT_RECEIVE };
+    struct wk_raft_event ev = {.type = WK_RAFT_RECEIVE};
     struct wk_raft_msg m;
 
     if (wk_raft_msg_decode(&m, wk_slice(f->p, f->n)) != WKIM_OK) {
@@ -314,9 +316,11 @@ static void on_deliver(struct sim_node *n, struct sim_frame *f)
         return;
     }
     if (n->sim->opt.trace)
-        sim_trace(n->sim, "n%llu g%u <- n%u type=%u reject=%d term=%llu index=%llu/%llu commit=%llu "
-                          "entries=%u", U(n->id), f->group, f->from + 1, m.type, m.reject, U(m.term),
-                  U(m.index), U(m.log_term), U(m.commit), m.n_entries);
+        sim_trace(n->sim,
+                  "n%llu g%u <- n%u type=%u reject=%d term=%llu index=%llu/%llu commit=%llu "
+                  "entries=%u",
+                  U(n->id), f->group, f->from + 1, m.type, m.reject, U(m.term), U(m.index),
+                  U(m.log_term), U(m.commit), m.n_entries);
     ev.u.msg = &m;
     sim_node_step(n, f->group, &ev);
     wk_raft_msg_fini(&m);
@@ -343,31 +347,31 @@ static struct reader *reader_of(struct sim_node *n, uint32_t group)
 
     if (!r)
         r = n->groups[group].reader = sim_must(malloc(sizeof(*r)));
-    *r = (struct reader){ n, group };
+    *r = (struct reader){n, group};
     return r;
 }
 
-/* A crash between storing a snapshot's state and restarting the log behind it leaves the state ahead:
- * the log begins anew there. */
-static void log_behind_state(struct sim_node *n, uint32_t group, struct wk_log_group_state *st)
+/* A crash between storing a snapshot's state and restarting the log behind it leaves the state
+ * ahead: the log begins anew there. */
+static bool log_behind_state(struct sim_node *n, uint32_t group, struct wk_log_group_state *st)
 {
     const struct sim_state *d = &n->groups[group].durable;
     uint64_t term = 0;
 
     if (d->applied == 0 ||
         (wk_log_term(n->log, group, d->applied, &term) == WKIM_OK && term == d->term))
-        return;
-    if (wk_log_reset(n->log, group, d->applied, d->term, NULL) != WKIM_OK ||
-        wk_log_group_find(n->log, group, st) != WKIM_OK)
-        sim_fail(n->sim, "node %llu group %u: reset at start failed", U(n->id), group);
+        return true;
+    return wk_log_reset(n->log, group, d->applied, d->term, NULL) == WKIM_OK &&
+           wk_log_group_find(n->log, group, st) == WKIM_OK;
 }
 
-static void group_start(struct sim_node *n, uint32_t group)
+/* False: the disk failed. */
+static bool group_start(struct sim_node *n, uint32_t group)
 {
     const struct sim *s = n->sim;
     struct sim_group *g = &n->groups[group];
-    struct wk_log_group_state st = { .first_index = 1 };
-    struct wkim_error err = { 0 };
+    struct wk_log_group_state st = {.first_index = 1};
+    struct wkim_error err = {0};
 
     (void)wk_log_group_find(n->log, group, &st);
     if (st.code) {
@@ -375,9 +379,10 @@ static void group_start(struct sim_node *n, uint32_t group)
             sim_fail(n->sim, "node %llu group %u: damage nobody did", U(n->id), group);
         n->sim->damaged++;
         g->damaged = true;
-        return;
+        return true;
     }
-    log_behind_state(n, group, &st);
+    if (!log_behind_state(n, group, &st))
+        return false;
     sim_check_restart(n, group, &st);
     g->now = g->durable;
     g->apply_to = g->told = g->now.applied;
@@ -393,26 +398,28 @@ static void group_start(struct sim_node *n, uint32_t group)
         .msg_bytes_max = s->mix.msg_bytes,
         .uncommitted_bytes_max = 1 << 16,
         .apply_bytes_max = s->mix.msg_bytes * 2,
-        .reader = { .term = read_term, .entries = read_entries, .user = reader_of(n, group) },
-        .hard = { st.hard_term, st.hard_vote, st.hard_commit },
+        .reader = {.term = read_term, .entries = read_entries, .user = reader_of(n, group)},
+        .hard = {st.hard_term, st.hard_vote, st.hard_commit},
         .conf = g->now.conf,
         .first_index = st.first_index,
         .last_index = st.last_index,
         .applied = g->now.applied,
         .installing = installing ? &g->pull.req : NULL,
     };
-    g->pull.active = g->pull.resetting = g->pull.superseded = false;
+    g->pull.active = installing; /* until the core has asked again */
+    g->pull.resetting = g->pull.superseded = false;
     if (wk_raft_new(&g->raft, &opt, &err) != WKIM_OK)
         sim_fail(n->sim, "node %llu group %u does not start: %s", U(n->id), group, err.text);
+    return true;
 }
 
 void sim_node_start(struct sim_node *n)
 {
     struct sim *s = n->sim;
-    const struct wk_log_options opt = { .segment_bytes = s->mix.segment_bytes,
-                                        .cache_bytes = s->mix.cache_bytes,
-                                        .salt = s->opt.seed * 7 + n->id };
-    struct wkim_error err = { 0 };
+    const struct wk_log_options opt = {.segment_bytes = s->mix.segment_bytes,
+                                       .cache_bytes = s->mix.cache_bytes,
+                                       .salt = s->opt.seed * 7 + n->id};
+    struct wkim_error err = {0};
 
     n->epoch++;
     s->restarts++;
@@ -430,12 +437,14 @@ void sim_node_start(struct sim_node *n)
     n->up = true;
     n->writing = false;
     for (uint32_t g = 0; g < s->opt.groups; g++) {
-        if (!n->groups[g].damaged)
-            group_start(n, g);
+        if (n->groups[g].damaged || group_start(n, g))
+            continue;
+        disk_broken(n, "reset at start");
+        return;
     }
     sim_trace(s, "n%llu starts", U(n->id));
     sim_post(s, sim_rand(s, SIM_TICK_US) + 1, SIM_TICK, (unsigned)n->id - 1, 0, NULL);
-    const struct wk_raft_event tick = { .type = WK_RAFT_TICK };
+    const struct wk_raft_event tick = {.type = WK_RAFT_TICK};
     for (uint32_t g = 0; g < s->opt.groups && n->up; g++)
         sim_node_step(n, g, &tick);
 }
@@ -527,8 +536,7 @@ bool sim_propose(struct sim *s, uint32_t group, unsigned payload)
     struct wk_blob *b = sim_must(wk_blob_new(payload < 16 ? 16 : payload));
     memset(b->p, (int)pid, b->n);
     memcpy(b->p, &pid, sizeof(pid));
-    const struct wk_raft_event ev = { .type = WK_RAFT_PROPOSE,
-                                      .u.propose = { .blobs = &b, .n = 1 } };
+    const struct wk_raft_event ev = {.type = WK_RAFT_PROPOSE, .u.propose = {.blobs = &b, .n = 1}};
     wk_raft_status(g->raft, &st);
     const uint64_t index = wk_raft_last_index(g->raft) + 1;
     const unsigned w = pid % 16;

@@ -80,7 +80,7 @@ export class Api {
     const answer = await this.call('POST', '/channel/messagesync', {
       login_uid: uid, channel_id: id, channel_type: type, start_message_seq: before,
       end_message_seq: 0, pull_mode: 0, limit });
-    return { messages: (answer?.messages ?? []).map(message), more: answer?.more === 1 };
+    return (answer?.messages ?? []).map(message);
   }
 
   clearUnread(uid, id, type) {

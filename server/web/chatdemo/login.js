@@ -59,7 +59,7 @@ export function loginView({ uid, problem, onSignedIn, onRedraw }) {
     h('label', { for: 'server' }, t('server')), server,
     error, submit, guest,
     h('p', { class: 'soft small' }, t('sdk', { version: SDK_VERSION }), ' · ',
-      h('a', { href: 'licences.txt' }, 'licences')));
+      h('a', { href: 'licences.txt' }, t('licences'))));
   queueMicrotask(() => name.focus());
   return h('main', { class: 'login-page' }, h('div', { class: 'corner' }, toolButtons(onRedraw)), form);
 }

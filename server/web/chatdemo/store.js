@@ -70,7 +70,7 @@ export class Store extends EventTarget {
     let c = this.conversations.get(key);
     if (!c) {
       c = { key, id, type, unread: 0, at: 0, last: null, messages: [], byNo: new Map(),
-        loaded: false, stale: false, older: false, loading: null };
+        read: null, loaded: false, stale: false, older: false, loading: null };
       this.conversations.set(key, c);
       this.emit('list');
     }
@@ -109,9 +109,16 @@ export class Store extends EventTarget {
     if (changed) this.sort(c);
   }
 
-  // By message_seq; what has none yet (just sent, or never stored) stays where time puts it, at the end.
+  // By message_seq. What waits for its number is at the end; what never gets one (it is not stored)
+  // stays behind the message it came after.
   sort(c) {
-    const order = (m) => m.seq || Infinity;
+    const newest = Math.max(0, ...c.messages.map((m) => m.seq));
+    const order = (m) => {
+      if (m.seq) return m.seq;
+      if (m.state !== 'sent') return Infinity;
+      m.after ??= newest;
+      return m.after + 0.5;
+    };
     c.messages.forEach((m, i) => { m.place = i; });
     c.messages.sort((a, b) => order(a) === order(b) ? a.place - b.place : order(a) - order(b));
     const last = c.messages[c.messages.length - 1];
@@ -123,21 +130,23 @@ export class Store extends EventTarget {
     this.emit('list');
   }
 
-  // The newest page. If there is a hole between it and what is here, the old part goes.
+  // Messages below `oldest` that do not reach up to it lie behind a hole: they go, and are loaded again
+  // when somebody scrolls there.
+  dropBehindHole(c, oldest) {
+    if (c.messages.some((m) => m.seq === oldest - 1)) return;
+    c.messages = c.messages.filter((m) => m.seq === 0 || m.seq >= oldest);
+    c.byNo = new Map(c.messages.map((m) => [m.no, m]));
+  }
+
   loadNewest(c) {
     c.loading ??= (async () => {
       try {
-        const { messages, more } = await this.api.messages(this.uid, c.id, c.type, 0, PAGE);
-        const newestKnown = Math.max(0, ...c.messages.map((m) => m.seq));
-        const hole = messages.length > 0 && messages[0].seq > newestKnown + 1;
-        if (hole && newestKnown > 0) {
-          c.messages = c.messages.filter((m) => m.seq === 0);
-          c.byNo = new Map(c.messages.map((m) => [m.no, m]));
-        }
-        if (!c.loaded || hole) c.older = more && messages[0]?.seq > 1;
+        const messages = await this.api.messages(this.uid, c.id, c.type, 0, PAGE);
+        if (messages.length) this.dropBehindHole(c, messages[0].seq);
         c.loaded = true;
         c.stale = false;
         this.merge(c, messages);
+        c.older = c.messages.find((m) => m.seq > 0)?.seq > 1;
       } finally {
         c.loading = null;
         this.emit('messages', c);
@@ -151,7 +160,7 @@ export class Store extends EventTarget {
     if (c.loading || !c.older || first <= 1) return Promise.resolve();
     c.loading = (async () => {
       try {
-        const { messages } = await this.api.messages(this.uid, c.id, c.type, first - 1, PAGE);
+        const messages = await this.api.messages(this.uid, c.id, c.type, first - 1, PAGE);
         c.older = messages.length > 0 && messages[0].seq > 1;
         this.merge(c, messages);
       } finally {
@@ -181,11 +190,13 @@ export class Store extends EventTarget {
   // Reading happens in front of eyes: a hidden tab leaves the count alone.
   markRead(c) {
     if (!c || c !== this.open || document.visibilityState !== 'visible') return;
-    const had = c.unread;
+    const seq = c.last?.seq ?? 0;
+    if (c.unread === 0 && c.read === seq) return;
+    if (c.unread > 0) this.emit('list');
     c.unread = 0;
-    if (had > 0) this.emit('list');
-    clearTimeout(this.readTimer);
-    this.readTimer = setTimeout(() =>
+    c.read = seq;
+    clearTimeout(c.readTimer);
+    c.readTimer = setTimeout(() =>
       this.attempt(this.api.clearUnread(this.uid, c.id, c.type)), 200);
   }
 

@@ -10,8 +10,8 @@
 #define SCRIPTS 3
 
 static struct model model;
-static const struct wk_log_options options = { .segment_bytes = 16384, .cache_bytes = 20000,
-                                               .salt = 77 };
+static const struct wk_log_options options = {
+    .segment_bytes = 16384, .cache_bytes = 20000, .salt = 77};
 
 struct run {
     struct wk_fs fs;
@@ -24,7 +24,7 @@ struct run {
 static int do_call(struct run *r, int end)
 {
     struct wk_log_entry entries[8][8];
-    struct wk_log_batch batches[8] = { 0 };
+    struct wk_log_batch batches[8] = {0};
     size_t n = 0;
     int rc;
 
@@ -88,7 +88,7 @@ static int do_steps(struct run *r, int end)
 static void reopen(struct run *r)
 {
     const char *why = "";
-    struct wkim_error err = { 0 };
+    struct wkim_error err = {0};
 
     wk_log_close(r->log);
     r->log = NULL;
@@ -103,7 +103,7 @@ static void reopen(struct run *r)
 static uint64_t count_ops(void)
 {
     struct sim_disk *d = sim_disk_new(1);
-    struct run r = { .fs = sim_disk_fs(d) };
+    struct run r = {.fs = sim_disk_fs(d)};
 
     assert_int_equal(do_steps(&r, MODEL_STEPS), WKIM_OK);
     wk_log_close(r.log);
@@ -115,7 +115,7 @@ static uint64_t count_ops(void)
 static void crash_once(uint64_t op, bool after, enum sim_cut cut, uint64_t seed)
 {
     struct sim_disk *d = sim_disk_new(seed);
-    struct run r = { .fs = sim_disk_fs(d) };
+    struct run r = {.fs = sim_disk_fs(d)};
 
     sim_disk_stop_at(d, op, after);
     (void)do_steps(&r, MODEL_STEPS);
@@ -178,13 +178,13 @@ static void failed_sync_stops_the_log_until_it_was_read_back(void **state)
     model_make(&model, 9);
     for (int at = 1; at < 60; at++) {
         struct sim_disk *d = sim_disk_new((uint64_t)at);
-        struct run r = { .fs = sim_disk_fs(d) };
+        struct run r = {.fs = sim_disk_fs(d)};
         assert_int_equal(do_steps(&r, at), WKIM_OK);
         sim_disk_fail_syncs(d, 1);
         if (do_steps(&r, MODEL_STEPS) == WKIM_OK)
             fail_msg("the failed sync went unnoticed");
         if (r.log) {
-            const struct wk_log_batch b = { .group = 0, .has_hard = true };
+            const struct wk_log_batch b = {.group = 0, .has_hard = true};
             assert_int_equal(wk_log_append(r.log, &b, 1, NULL), WKIM_EIO);
             assert_int_equal(wk_log_sync(r.log, NULL), WKIM_EIO);
         }
@@ -202,7 +202,7 @@ static void full_disk_stops_the_log_and_loses_nothing_acknowledged(void **state)
     model_make(&model, 10);
     for (uint64_t space = 0; space < 60000; space += 1500) {
         struct sim_disk *d = sim_disk_new(space);
-        struct run r = { .fs = sim_disk_fs(d) };
+        struct run r = {.fs = sim_disk_fs(d)};
         sim_disk_space(d, space);
         assert_int_equal(do_steps(&r, MODEL_STEPS), WKIM_ENOSPC);
         sim_disk_space(d, UINT64_MAX);
@@ -214,8 +214,8 @@ static void full_disk_stops_the_log_and_loses_nothing_acknowledged(void **state)
     }
 }
 
-/* A flipped bit before the durable point either changes nothing that is read, or the groups concerned
- * say so: a group that reports no damage equals the model exactly. */
+/* A flipped bit before the durable point either changes nothing that is read, or the groups
+ * concerned say so: a group that reports no damage equals the model exactly. */
 static void flipped_bits_are_never_taken_for_data(void **state)
 {
     unsigned seen = 0, spared = 0;
@@ -223,7 +223,7 @@ static void flipped_bits_are_never_taken_for_data(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 1500; seed++) {
         struct sim_disk *d = sim_disk_new(seed);
-        struct run r = { .fs = sim_disk_fs(d) };
+        struct run r = {.fs = sim_disk_fs(d)};
         struct wk_rng rng;
         uint64_t size = 0;
         size_t files = 0;
@@ -257,9 +257,9 @@ static void flipped_bits_are_never_taken_for_data(void **state)
 static void damaged_group_stays_damaged_until_reset(void **state)
 {
     struct sim_disk *d = sim_disk_new(3);
-    struct run r = { .fs = sim_disk_fs(d) };
+    struct run r = {.fs = sim_disk_fs(d)};
     struct wk_log_group_state s;
-    const struct wk_log_batch b = { .group = 0, .has_hard = true, .hard_term = 900 };
+    const struct wk_log_batch b = {.group = 0, .has_hard = true, .hard_term = 900};
     uint64_t size;
 
     (void)state;

@@ -33,8 +33,10 @@ static int setup(void **state)
     snprintf(f->dir, sizeof(f->dir), "%s/wk_log_XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(f->dir) || wk_fs_posix_new(&f->fs, f->dir, NULL))
         return -1;
-    f->opt = (struct wk_log_writer_options){ .log = { .segment_bytes = 65536, .cache_bytes = 20000 },
-                                             .sync = true, .round_end = on_round, .user = f };
+    f->opt = (struct wk_log_writer_options){.log = {.segment_bytes = 65536, .cache_bytes = 20000},
+                                            .sync = true,
+                                            .round_end = on_round,
+                                            .user = f};
     *state = f;
     return wk_log_writer_new(&f->writer, &f->fs, &f->opt, NULL);
 }
@@ -78,11 +80,10 @@ static void on_done(struct wk_log_submit *s)
 static void item_init(struct item *it, uint32_t group, uint64_t index, _Atomic uint64_t *order)
 {
     memset(it, 0, sizeof(*it));
-    it->entry = (struct wk_log_entry){ .term = 1, .index = index,
-                                       .data = wk_blob_copy(&index, sizeof(index)) };
+    it->entry = (struct wk_log_entry){
+        .term = 1, .index = index, .data = wk_blob_copy(&index, sizeof(index))};
     it->order = order;
-    it->submit.batch = (struct wk_log_batch){ .group = group, .entries = &it->entry,
-                                              .n_entries = 1 };
+    it->submit.batch = (struct wk_log_batch){.group = group, .entries = &it->entry, .n_entries = 1};
     it->submit.done = on_done;
 }
 
@@ -112,7 +113,8 @@ static void *submit_and_read(void *arg)
         wk_log_writer_submit(j->f->writer, &j->items[i - 1].submit);
         if (i % 50 == 0) {
             wait_done(&j->items[i - 1]);
-            const wkim_ssize n = wk_log_writer_entries(j->f->writer, j->group, i - 30, i, 4096, out, 4);
+            const wkim_ssize n =
+                wk_log_writer_entries(j->f->writer, j->group, i - 30, i, 4096, out, 4);
             j->ok = j->ok && n > 0 && out[0].index == i - 30 &&
                     wk_log_writer_term(j->f->writer, j->group, i, &term) == WKIM_OK && term == 1;
             for (wkim_ssize k = 0; k < n; k++)

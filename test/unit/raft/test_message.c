@@ -69,7 +69,8 @@ static void same(const struct wk_raft_msg *a, const struct wk_raft_msg *b)
         assert_true(a->entries[i].term == b->entries[i].term);
         assert_true(a->entries[i].index == b->entries[i].index);
         assert_int_equal(a->entries[i].type, b->entries[i].type);
-        assert_true(wk_slice_eq(wk_blob_slice(a->entries[i].data), wk_blob_slice(b->entries[i].data)));
+        assert_true(
+            wk_slice_eq(wk_blob_slice(a->entries[i].data), wk_blob_slice(b->entries[i].data)));
     }
     assert_memory_equal(&a->conf, &b->conf, sizeof(a->conf));
 }

@@ -267,6 +267,28 @@ static void damaged_table_files_are_reported(void **state)
     }
 }
 
+static void *flush_often(void *arg)
+{
+    for (int i = 0; i < 20; i++)
+        if (wk_store_flush(arg, NULL) != WKIM_OK)
+            return arg;
+    return NULL;
+}
+
+static void flushes_at_once_all_succeed(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[2];
+    void *failed;
+
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, flush_often, f->store), 0);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+}
+
 static void statistics_grow_with_what_is_stored(void **state)
 {
     struct fixture *f = *state;
@@ -312,6 +334,7 @@ int main(int argc, char **argv)
         DISK(newer_and_damaged_formats_are_refused),
         DISK(second_opener_and_bad_paths_are_refused),
         DISK(damaged_table_files_are_reported),
+        DISK(flushes_at_once_all_succeed),
         DISK(statistics_grow_with_what_is_stored),
     };
     return cmocka_run_group_tests_name("rocks", tests, NULL, NULL);

@@ -256,8 +256,8 @@ int main(void)
         BOTH(failed_allocation_leaves_the_old_state),
         BOTH(failed_allocation_fails_the_read),
         BOTH(failed_allocation_fails_the_open),
-        BOTH(readers_see_whole_batches_in_order),
-        BOTH(two_writers_do_not_disturb_each_other),
+        BOTH_THREADED(readers_see_whole_batches_in_order),
+        BOTH_THREADED(two_writers_do_not_disturb_each_other),
     };
     wkim_mem_set(&(wkim_mem){ count_malloc, count_calloc, count_realloc, count_free, NULL });
     return cmocka_run_group_tests_name("txn", tests, NULL, NULL);

@@ -1,0 +1,216 @@
+/* The JSON of the three events (field order as recorded from the reference). */
+#include "hook/hook.h"
+#include "base/cursor.h"
+#include "hook/internal.h"
+#include "proto/json_text.h"
+#include "wkim/types.h"
+
+#define SYSTEM_UID WK_LIT("____system")
+#define CMD_SUFFIX WK_LIT("____cmd")
+
+static void put_lit(struct wk_buf *b, const char *text)
+{
+    wk_buf_bytes(b, text, strlen(text));
+}
+
+/* Escapes of the reference: also of < > & and of the two line separators. */
+void wk_webhook_string(struct wk_buf *b, wkim_slice s)
+{
+    size_t i = 0;
+
+    while (i < s.n) {
+        uint8_t c = s.p[i];
+        size_t n = wk_utf8_length(s.p + i, s.n - i);
+        bool separator = n == 3 && c == 0xe2 && s.p[i + 1] == 0x80 && (s.p[i + 2] & 0xfe) == 0xa8;
+        if (n == 0) {
+            put_lit(b, "\\ufffd");
+            n = 1;
+        } else if (c == '"' || c == '\\') {
+            wk_buf_u8(b, '\\');
+            wk_buf_u8(b, c);
+        } else if (c == '\n' || c == '\r' || c == '\t') {
+            put_lit(b, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
+        } else if (c < 0x20 || c == '<' || c == '>' || c == '&') {
+            wk_buf_printf(b, "\\u%04x", c);
+        } else if (separator) {
+            wk_buf_printf(b, "\\u20%02x", 0x28 | (s.p[i + 2] & 1));
+        } else {
+            wk_buf_bytes(b, s.p + i, n);
+        }
+        i += n;
+    }
+}
+
+static void put_field(struct wk_buf *b, const char *name, wkim_slice v)
+{
+    wk_buf_printf(b, ",\"%s\":\"", name);
+    wk_webhook_string(b, v);
+    wk_buf_u8(b, '"');
+}
+
+static void put_base64(struct wk_buf *b, wkim_slice in)
+{
+    size_t n = WK_JSON_BASE64_LEN(in.n);
+
+    if (wk_buf_reserve(b, n) != WKIM_OK) {
+        b->oom = true;
+        return;
+    }
+    wk_json_base64_encode(b->p + b->n, in);
+    b->n += n;
+}
+
+static wkim_slice without_suffix(wkim_slice id)
+{
+    return wk_slice_ends_with(id, CMD_SUFFIX) ? wk_slice(id.p, id.n - CMD_SUFFIX.n) : id;
+}
+
+/* Of the pair "a@b" the one that is not `uid`. */
+static wkim_slice other_of(wkim_slice pair, wkim_slice uid)
+{
+    const uint8_t *at = pair.n ? memchr(pair.p, '@', pair.n) : NULL;
+
+    if (!at)
+        return pair;
+    wkim_slice a = wk_slice(pair.p, (size_t)(at - pair.p));
+    return wk_slice_eq(a, uid) ? wk_slice(at + 1, pair.n - a.n - 1) : a;
+}
+
+static void put_message(struct wk_buf *b, const struct wk_record *r, wkim_slice from, wkim_slice channel,
+                        wkim_slice suffix)
+{
+    wk_buf_printf(b, "{\"header\":{\"no_persist\":%d,\"red_dot\":%d,\"sync_once\":%d},\"setting\":%u",
+                  (r->flags & WKIM_FLAG_NO_PERSIST) != 0, (r->flags & WKIM_FLAG_RED_DOT) != 0,
+                  (r->flags & WKIM_FLAG_SYNC_ONCE) != 0, r->setting);
+    wk_buf_printf(b, ",\"message_id\":%lld,\"message_idstr\":\"%lld\"", (long long)r->message_id,
+                  (long long)r->message_id);
+    put_field(b, "client_msg_no", r->client_msg_no);
+    wk_buf_printf(b, ",\"message_seq\":%llu", (unsigned long long)r->message_seq);
+    put_field(b, "from_uid", from);
+    put_field(b, "channel_id", channel);
+    if (suffix.n && b->n && !b->oom) {
+        b->n--; /* the suffix belongs inside the quotes */
+        wk_buf_bytes(b, suffix.p, suffix.n);
+        wk_buf_u8(b, '"');
+    }
+    wk_buf_printf(b, ",\"channel_type\":%u", r->channel_type);
+    if (r->topic.n)
+        put_field(b, "topic", r->topic);
+    wk_buf_printf(b, ",\"expire\":%u,\"timestamp\":%llu,\"payload\":\"", r->expire_s,
+                  (unsigned long long)(r->timestamp_ms / 1000));
+    put_base64(b, r->payload);
+    wk_buf_u8(b, '"');
+}
+
+static void notify_message(struct wk_buf *b, const struct wk_record *r)
+{
+    bool person = r->channel_type == WKIM_CHANNEL_PERSON;
+    wkim_slice base = without_suffix(r->channel_id);
+    wkim_slice from = wk_slice_eq(r->from_uid, SYSTEM_UID) ? wk_slice(NULL, 0) : r->from_uid;
+
+    put_message(b, r, from, person ? other_of(base, r->from_uid) : r->channel_id,
+                person && base.n != r->channel_id.n ? CMD_SUFFIX : wk_slice(NULL, 0));
+    wk_buf_u8(b, '}');
+}
+
+static int notify_body(struct wk_webhook_request *q)
+{
+    struct wk_cursor c = wk_cursor(wk_buf_slice(&q->items));
+    struct wk_record r;
+    bool first = true;
+
+    wk_buf_u8(&q->body, '[');
+    while (wk_cursor_left(&c) && !c.bad) {
+        if (wk_record_decode(&r, wk_cursor_str(&c)) != WKIM_OK)
+            continue;
+        if (!first)
+            wk_buf_u8(&q->body, ',');
+        first = false;
+        notify_message(&q->body, &r);
+    }
+    wk_buf_u8(&q->body, ']');
+    return q->body.oom ? WKIM_ENOMEM : WKIM_OK;
+}
+
+/* As the sender named the channel; nothing when it named receivers. */
+static wkim_slice sent_channel(const struct wk_webhook_request *q)
+{
+    wkim_slice id = q->record.channel_id, base = without_suffix(id);
+
+    if (q->list)
+        return base.n != id.n ? wk_slice(NULL, 0) : id;
+    return q->record.channel_type == WKIM_CHANNEL_PERSON ? other_of(base, q->record.from_uid) : base;
+}
+
+static void put_uids(struct wk_buf *b, wkim_slice uids)
+{
+    struct wk_cursor c = wk_cursor(uids);
+    bool first = true;
+
+    wk_buf_u8(b, '[');
+    while (wk_cursor_left(&c) && !c.bad) {
+        put_lit(b, first ? "\"" : ",\"");
+        wk_webhook_string(b, wk_cursor_str(&c));
+        wk_buf_u8(b, '"');
+        first = false;
+    }
+    wk_buf_u8(b, ']');
+}
+
+static int put_compressed(struct wk_buf *b, wkim_slice uids)
+{
+    struct wk_buf text = WK_BUF_INIT, packed = WK_BUF_INIT;
+
+    put_uids(&text, uids);
+    int rc = text.oom ? WKIM_ENOMEM : wk_gzip(&packed, wk_buf_slice(&text));
+    if (rc == WKIM_OK) {
+        put_lit(b, ",\"to_uids\":[],\"compress\":\"gzip\",\"compress_to_uids\":\"");
+        put_base64(b, wk_buf_slice(&packed));
+        wk_buf_u8(b, '"');
+    }
+    wk_buf_fini(&text);
+    wk_buf_fini(&packed);
+    return rc;
+}
+
+static int offline_body(struct wk_webhook_request *q)
+{
+    struct wk_buf *b = &q->body;
+    int rc = WKIM_OK;
+
+    put_message(b, &q->record, q->record.from_uid, sent_channel(q), wk_slice(NULL, 0));
+    if (q->compress_above && q->n_items > q->compress_above) {
+        rc = put_compressed(b, wk_buf_slice(&q->items));
+    } else {
+        put_lit(b, ",\"to_uids\":");
+        put_uids(b, wk_buf_slice(&q->items));
+    }
+    if (q->node_id)
+        wk_buf_printf(b, ",\"source_id\":%llu", (unsigned long long)q->node_id);
+    wk_buf_u8(b, '}');
+    return b->oom ? WKIM_ENOMEM : rc;
+}
+
+static int online_body(struct wk_webhook_request *q)
+{
+    wk_buf_u8(&q->body, '[');
+    wk_buf_bytes(&q->body, q->items.p, q->items.n);
+    wk_buf_u8(&q->body, ']');
+    return q->body.oom ? WKIM_ENOMEM : WKIM_OK;
+}
+
+int wk_webhook_body(struct wk_webhook_request *r)
+{
+    int rc = WKIM_OK;
+
+    if (r->body.n)
+        return WKIM_OK;
+    switch (r->event) {
+    case WK_WEBHOOK_NOTIFY: rc = notify_body(r); break;
+    case WK_WEBHOOK_OFFLINE: rc = offline_body(r); break;
+    default: rc = online_body(r); break;
+    }
+    if (rc != WKIM_OK)
+        wk_buf_fini(&r->body);
+    return rc;
+}

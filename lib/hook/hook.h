@@ -1,0 +1,153 @@
+/* Webhooks of one shard: what is waiting, which requests are under way, when one is tried again.  A
+ * pure machine: time comes in as a parameter, and what must happen outside (read rows, hand a request
+ * to the transport, remove rows, call again later) goes out through wk_webhook_ops.
+ *
+ * msg.notify has its queue in the store: the machine knows only how many rows of each slot wait.
+ * msg.offline and user.onlinestatus wait in memory, bounded by bytes.
+ *
+ * Threads: one.  Only wk_webhook_body may run elsewhere, on a request that was handed out. */
+#ifndef WK_HOOK_HOOK_H
+#define WK_HOOK_HOOK_H
+#include "base/blob.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/logger.h"
+#include "proto/record.h"
+#include "shard/shard.h"
+
+enum wk_webhook_event { WK_WEBHOOK_NOTIFY, WK_WEBHOOK_OFFLINE, WK_WEBHOOK_ONLINE, WK_WEBHOOK_EVENTS };
+enum wk_webhook_target { WK_WEBHOOK_MAIN, WK_WEBHOOK_AGENT, WK_WEBHOOK_TARGETS };
+
+#define WK_WEBHOOK_BATCH_BYTES_MAX 8388608   /* records in one msg.notify, beyond the first */
+#define WK_WEBHOOK_ONLINE_MAX 4096           /* entries in one user.onlinestatus */
+#define WK_WEBHOOK_ONLINE_WAIT_MS 500        /* an entry waits this long for others */
+#define WK_WEBHOOK_OFFLINE_BYTES_MAX 268435456 /* waiting msg.offline of a node */
+#define WK_WEBHOOK_ONLINE_BYTES_MAX 67108864   /* waiting user.onlinestatus of a node */
+#define WK_WEBHOOK_PARTS_MAX 64              /* slots in one msg.notify */
+#define WK_WEBHOOK_DEAD_MAX 256              /* rows given up at once */
+#define WK_WEBHOOK_ROW_BYTES 128             /* what a waiting row counts against queueMaxBytes */
+#define WK_WEBHOOK_DELIVERY_LEN 32
+
+const char *wk_webhook_event_name(int event);
+/* Pause after a failed try, from 1: 1 s, 2 s, 4 s ... 30 s. */
+uint64_t wk_webhook_backoff_ms(uint32_t attempt);
+/* True when `name` is wanted: the list is empty or holds it. */
+bool wk_webhook_focused(const char *const *names, size_t n, int event);
+
+struct wk_webhook_row {
+    uint32_t slot, epoch;
+    uint64_t id;
+};
+
+/* One HTTP or gRPC request.  While `out` it belongs to whoever sends it, until wk_webhook_answer. */
+struct wk_webhook_request {
+    struct wk_list link, age; /* private */
+    struct wk_post post;      /* of the composition root, for the way back */
+    void *owner;              /* of the composition root */
+    _Atomic uint32_t refs;    /* the machine's and the sender's */
+    uint8_t event, target;
+    bool out;
+    bool dead;                /* given up: to be kept somewhere, not sent */
+    bool ok;                  /* the answer, set by the sender */
+    uint32_t attempt;         /* 1: the first */
+    uint32_t n_items;
+    uint64_t due_ms, born_ms, sent_ms;
+    char delivery[WK_WEBHOOK_DELIVERY_LEN + 1]; /* the same for every try of the same content */
+    struct wk_buf body;       /* made by wk_webhook_body */
+    /* private */
+    struct wk_buf items;      /* NOTIFY: repeated str record; ONLINE: text; OFFLINE: repeated str uid */
+    struct wk_blob *message;  /* OFFLINE */
+    struct wk_record record;  /* borrowed from message */
+    bool list;
+    uint32_t compress_above, lane;
+    uint64_t node_id;
+    size_t bytes;
+    struct wk_webhook_row *rows; /* NOTIFY */
+    uint32_t n_rows;
+};
+void wk_webhook_request_unref(struct wk_webhook_request *r);
+/* The JSON text, built on first use.  Borrowed until the request is answered.  WKIM_OK or ENOMEM. */
+int wk_webhook_body(struct wk_webhook_request *r);
+
+/* Rows wanted of several slots.  The reader fills out, more and rc of each part. */
+struct wk_webhook_part {
+    uint32_t slot, epoch, want;
+    uint64_t from_id;
+    struct wk_buf out; /* repeated (u64 id, str record) */
+    bool more;         /* there are rows behind the last one */
+    int rc;
+};
+struct wk_webhook_batch {
+    bool dead;
+    uint32_t n_parts;
+    struct wk_webhook_part parts[WK_WEBHOOK_PARTS_MAX];
+};
+
+struct wk_webhook_ops {
+    /* Read the parts and answer with wk_webhook_read_done, from the same thread but not from inside.
+     * An error: nothing will come. */
+    int (*read)(void *user, struct wk_webhook_batch *b);
+    void (*send)(void *user, struct wk_webhook_request *r);
+    /* The row needs no sending any more. */
+    void (*remove)(void *user, uint32_t slot, uint64_t id);
+    /* wk_webhook_run is wanted at that time; the earliest counts, a later call may move it. */
+    void (*wake)(void *user, uint64_t at_ms);
+};
+
+struct wk_webhook_options {
+    struct wk_webhook_ops ops;
+    void *user;
+    const struct wk_log *log;
+    uint32_t n_slots;
+    uint64_t node_id;
+    uint64_t notify_wait_ms;
+    uint32_t notify_max;     /* messages per request */
+    uint32_t tries_max;      /* 0: for ever */
+    uint32_t compress_above; /* 0: never */
+    uint32_t uids_max;       /* per msg.offline; 0: all in one */
+    uint32_t in_flight_max;  /* requests per event */
+    uint64_t rows_max;       /* waiting msg.notify rows before the oldest are given up */
+    size_t offline_bytes_max, online_bytes_max;
+    bool agent;              /* messages of agent channels have a receiver of their own */
+};
+
+/* Written by the machine's thread only. */
+struct wk_webhook_counts {
+    uint64_t ok, failed, retry_dropped, overflow_dropped;
+    uint64_t waiting;   /* messages, lists, entries */
+    uint64_t busy_ms;   /* sum over answered requests */
+    uint64_t oldest_ms; /* when the oldest request under way was made; 0: none */
+};
+
+struct wk_webhook;
+int wk_webhook_new(struct wk_webhook **out, const struct wk_webhook_options *opt);
+/* Requests that are out stay valid for their senders, who must not answer them any more. */
+void wk_webhook_free(struct wk_webhook *w);
+const struct wk_webhook_counts *wk_webhook_counts(const struct wk_webhook *w, int event);
+
+/* The slot is led here; then, once counted, `rows` of it wait.  `lost`: not any more. */
+void wk_webhook_lead(struct wk_webhook *w, uint32_t slot);
+void wk_webhook_recovered(struct wk_webhook *w, uint32_t slot, uint64_t rows, uint64_t now_ms);
+void wk_webhook_lost(struct wk_webhook *w, uint32_t slot);
+void wk_webhook_stored(struct wk_webhook *w, uint32_t slot, uint64_t now_ms); /* one more row */
+void wk_webhook_read_done(struct wk_webhook *w, struct wk_webhook_batch *b_take, uint64_t now_ms);
+/* uids: repeated str.  list: they were named by the sender. */
+void wk_webhook_offline(struct wk_webhook *w, struct wk_blob *message, const struct wk_record *r, bool list,
+                        wkim_slice uids, uint64_t now_ms);
+struct wk_webhook_online {
+    wkim_slice uid;
+    uint8_t device_flag;
+    bool online;
+    uint64_t conn_id, device_count, user_count;
+};
+void wk_webhook_online(struct wk_webhook *w, const struct wk_webhook_online *o, uint64_t now_ms);
+/* r->ok says how it went; the machine's request again. */
+void wk_webhook_answer(struct wk_webhook *w, struct wk_webhook_request *r, uint64_t now_ms);
+void wk_webhook_run(struct wk_webhook *w, uint64_t now_ms);
+/* The end is near: everything in memory is tried once more, no new rows are read. */
+void wk_webhook_drain(struct wk_webhook *w, uint64_t now_ms);
+bool wk_webhook_idle(const struct wk_webhook *w); /* nothing out, nothing in memory */
+
+/* gzip.c: a whole gzip stream, appended. */
+int wk_gzip(struct wk_buf *out, wkim_slice in);
+#endif

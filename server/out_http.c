@@ -226,7 +226,8 @@ static char *copy(const wkim_config *cfg, const char *key)
 
 static int read_config(struct wk_out_http *o, const wkim_config *cfg)
 {
-    const char *data = wkim_config_get(cfg, "dataDir"), *agent = wkim_config_get(cfg, "agent.webhook.httpAddr");
+    const char *data = wkim_config_get(cfg, "dataDir"),
+               *agent = wkim_config_get(cfg, "agent.webhook.httpAddr");
     size_t n = strlen(data) + sizeof("/webhook-dead");
 
     o->url[0] = copy(cfg, "webhook.httpAddr");

@@ -34,6 +34,7 @@ struct wk_slot {
     uint64_t hard_term, hard_vote;
     struct wk_buf batch;        /* commands of the next entry */
     struct wk_list batch_calls;
+    uint32_t batch_n;
     struct wk_list pending;     /* struct wk_pending, by index */
     struct wk_hook propose;
     uint64_t apply_from, apply_to; /* committed, to be applied at this round's commit stage */

@@ -1,9 +1,14 @@
 /* One slot: commands -> entry -> Raft core -> log -> committed.  apply.c takes it from there. */
+#include "base/clock.h"
 #include "base/cursor.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "cluster/cluster.h"
 #include "cluster/internal.h"
+
+/* Of one entry: the number of a command is the low half of its id, whose top bit marks a second
+ * effect of the same command. */
+#define COMMANDS_MAX 8192
 
 static int reader_term(void *user, uint64_t index, uint64_t *term)
 {
@@ -208,6 +213,7 @@ static void propose_stage(struct wk_shard *sh, struct wk_hook *h)
     struct wk_list *n;
     (void)sh;
 
+    s->batch_n = 0;
     if (s->faulted || wk_list_empty(&s->batch_calls))
         return;
     struct wk_pending *p = wk_calloc(1, sizeof(*p));
@@ -268,7 +274,10 @@ void wk_slot_propose(struct wk_slot *s, struct wk_call *c)
     wk_buf_u16(&s->batch, c->op);
     wk_buf_str(&s->batch, in);
     wk_list_push(&s->batch_calls, &c->link);
-    wk_shard_defer(s->shard, WK_STAGE_PROPOSE, &s->propose);
+    if (++s->batch_n >= COMMANDS_MAX)
+        propose_stage(s->shard, &s->propose);
+    else
+        wk_shard_defer(s->shard, WK_STAGE_PROPOSE, &s->propose);
 }
 
 void wk_slot_handle(struct wk_slot *s, struct wk_call *c)
@@ -293,6 +302,45 @@ void wk_slot_handle(struct wk_slot *s, struct wk_call *c)
     }
 }
 
+static void reset_back(struct wk_shard *sh, struct wk_post *post)
+{
+    struct wk_persist *p = WK_CONTAINER(post, struct wk_persist, post);
+    struct wk_slot *s = p->slot;
+    int rc = p->submit.rc;
+    (void)sh;
+
+    wk_free(p);
+    if (rc != WKIM_OK)
+        wk_slot_fault(s, rc, "the log could not be moved up to the stored state");
+    else
+        wk_slot_open(s);
+}
+
+static void reset_done(struct wk_log_submit *sub)
+{
+    struct wk_persist *p = WK_CONTAINER(sub, struct wk_persist, submit);
+    p->post.run = reset_back;
+    wk_shard_post(p->slot->shard, &p->post);
+}
+
+/* The store was flushed beyond what is left of the log (its last, never acknowledged round was torn):
+ * the log starts again behind the state. */
+static void move_log_up(struct wk_slot *s, const struct wk_row_applied *a)
+{
+    struct wk_persist *p = wk_calloc(1, sizeof(*p));
+
+    if (!p) {
+        wk_slot_fault(s, WKIM_ENOMEM, "out of memory");
+        return;
+    }
+    wk_log(s->cluster->opt.log, WK_LOG_WARN, "cluster", "log_behind_state", "slot=%u applied=%llu", s->id,
+           (unsigned long long)a->index);
+    p->slot = s;
+    p->submit.done = reset_done;
+    p->submit.batch.group = s->id;
+    wk_log_writer_reset(s->cluster->writer, &p->submit, a->index, a->term);
+}
+
 void wk_slot_open(struct wk_slot *s)
 {
     const struct wk_cluster_options *o = &s->cluster->opt;
@@ -313,12 +361,21 @@ void wk_slot_open(struct wk_slot *s)
         wk_slot_fault(s, rc, "its applied index cannot be read");
         return;
     }
-    if (a.index + 1 < g.first_index || a.index > g.last_index) {
-        wk_slot_fault(s, WKIM_ECORRUPT, "the log and the stored state do not meet");
+    if (a.index + 1 < g.first_index) {
+        wk_slot_fault(s, WKIM_ECORRUPT, "entries between the stored state and the log are missing");
+        return;
+    }
+    if (a.index > g.last_index) {
+        move_log_up(s, &a);
+        return;
+    }
+    uint64_t seed = 0; /* must differ at every start (raft.h) */
+    if (wk_random_bytes(&seed, sizeof(seed)) != WKIM_OK) {
+        wk_slot_fault(s, WKIM_EIO, "no randomness");
         return;
     }
     struct wk_raft_options ro = { .id = o->node_id,
-                                  .seed = o->node_id * 4096 + s->id,
+                                  .seed = seed,
                                   .election_ticks = 10,
                                   .heartbeat_ticks = 1,
                                   .inflight_msgs_max = 256,

@@ -76,10 +76,11 @@ static wkim_slice other_of(wkim_slice pair, wkim_slice uid)
     return wk_slice_eq(a, uid) ? wk_slice(at + 1, pair.n - a.n - 1) : a;
 }
 
-static void put_message(struct wk_buf *b, const struct wk_record *r, wkim_slice from, wkim_slice channel,
-                        wkim_slice suffix)
+static void put_message(struct wk_buf *b, const struct wk_record *r, wkim_slice from,
+                        wkim_slice channel, wkim_slice suffix)
 {
-    wk_buf_printf(b, "{\"header\":{\"no_persist\":%d,\"red_dot\":%d,\"sync_once\":%d},\"setting\":%u",
+    wk_buf_printf(b,
+                  "{\"header\":{\"no_persist\":%d,\"red_dot\":%d,\"sync_once\":%d},\"setting\":%u",
                   (r->flags & WKIM_FLAG_NO_PERSIST) != 0, (r->flags & WKIM_FLAG_RED_DOT) != 0,
                   (r->flags & WKIM_FLAG_SYNC_ONCE) != 0, r->setting);
     wk_buf_printf(b, ",\"message_id\":%lld,\"message_idstr\":\"%lld\"", (long long)r->message_id,
@@ -139,7 +140,8 @@ static wkim_slice sent_channel(const struct wk_webhook_request *q)
 
     if (q->list)
         return base.n != id.n ? wk_slice(NULL, 0) : id;
-    return q->record.channel_type == WKIM_CHANNEL_PERSON ? other_of(base, q->record.from_uid) : base;
+    return q->record.channel_type == WKIM_CHANNEL_PERSON ? other_of(base, q->record.from_uid)
+                                                         : base;
 }
 
 static void put_uids(struct wk_buf *b, wkim_slice uids)
@@ -206,9 +208,15 @@ int wk_webhook_body(struct wk_webhook_request *r)
     if (r->body.n)
         return WKIM_OK;
     switch (r->event) {
-    case WK_WEBHOOK_NOTIFY: rc = notify_body(r); break;
-    case WK_WEBHOOK_OFFLINE: rc = offline_body(r); break;
-    default: rc = online_body(r); break;
+    case WK_WEBHOOK_NOTIFY:
+        rc = notify_body(r);
+        break;
+    case WK_WEBHOOK_OFFLINE:
+        rc = offline_body(r);
+        break;
+    default:
+        rc = online_body(r);
+        break;
     }
     if (rc != WKIM_OK)
         wk_buf_fini(&r->body);

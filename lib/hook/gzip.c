@@ -127,9 +127,9 @@ static void put_le32(struct wk_buf *out, uint32_t v)
 
 int wk_gzip(struct wk_buf *out, wkim_slice in)
 {
-    static const uint8_t head[10] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff };
+    static const uint8_t head[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff};
     uint32_t *last = in.n < UINT32_MAX ? wk_calloc((size_t)1 << HASH_BITS, sizeof(*last)) : NULL;
-    struct bits b = { .out = out };
+    struct bits b = {.out = out};
 
     if (!last)
         return WKIM_ENOMEM;

@@ -1,6 +1,6 @@
 /* Webhooks of one shard: what is waiting, which requests are under way, when one is tried again.  A
- * pure machine: time comes in as a parameter, and what must happen outside (read rows, hand a request
- * to the transport, remove rows, call again later) goes out through wk_webhook_ops.
+ * pure machine: time comes in as a parameter, and what must happen outside (read rows, hand a
+ * request to the transport, remove rows, call again later) goes out through wk_webhook_ops.
  *
  * msg.notify has its queue in the store: the machine knows only how many rows of each slot wait.
  * msg.offline and user.onlinestatus wait in memory, bounded by bytes.
@@ -15,17 +15,22 @@
 #include "proto/record.h"
 #include "shard/shard.h"
 
-enum wk_webhook_event { WK_WEBHOOK_NOTIFY, WK_WEBHOOK_OFFLINE, WK_WEBHOOK_ONLINE, WK_WEBHOOK_EVENTS };
+enum wk_webhook_event {
+    WK_WEBHOOK_NOTIFY,
+    WK_WEBHOOK_OFFLINE,
+    WK_WEBHOOK_ONLINE,
+    WK_WEBHOOK_EVENTS
+};
 enum wk_webhook_target { WK_WEBHOOK_MAIN, WK_WEBHOOK_AGENT, WK_WEBHOOK_TARGETS };
 
-#define WK_WEBHOOK_BATCH_BYTES_MAX 8388608   /* records in one msg.notify, beyond the first */
-#define WK_WEBHOOK_ONLINE_MAX 4096           /* entries in one user.onlinestatus */
-#define WK_WEBHOOK_ONLINE_WAIT_MS 500        /* an entry waits this long for others */
+#define WK_WEBHOOK_BATCH_BYTES_MAX 8388608     /* records in one msg.notify, beyond the first */
+#define WK_WEBHOOK_ONLINE_MAX 4096             /* entries in one user.onlinestatus */
+#define WK_WEBHOOK_ONLINE_WAIT_MS 500          /* an entry waits this long for others */
 #define WK_WEBHOOK_OFFLINE_BYTES_MAX 268435456 /* waiting msg.offline of a node */
 #define WK_WEBHOOK_ONLINE_BYTES_MAX 67108864   /* waiting user.onlinestatus of a node */
-#define WK_WEBHOOK_PARTS_MAX 64              /* slots in one msg.notify */
-#define WK_WEBHOOK_DEAD_MAX 256              /* rows given up at once */
-#define WK_WEBHOOK_ROW_BYTES 128             /* what a waiting row counts against queueMaxBytes */
+#define WK_WEBHOOK_PARTS_MAX 64                /* slots in one msg.notify */
+#define WK_WEBHOOK_DEAD_MAX 256                /* rows given up at once */
+#define WK_WEBHOOK_ROW_BYTES 128               /* what a waiting row counts against queueMaxBytes */
 #define WK_WEBHOOK_DELIVERY_LEN 32
 
 const char *wk_webhook_event_name(int event);
@@ -39,7 +44,8 @@ struct wk_webhook_row {
     uint64_t id;
 };
 
-/* One HTTP or gRPC request.  While `out` it belongs to whoever sends it, until wk_webhook_answer. */
+/* One HTTP or gRPC request.  While `out` it belongs to whoever sends it, until wk_webhook_answer.
+ */
 struct wk_webhook_request {
     struct wk_list link, age; /* private */
     struct wk_post post;      /* of the composition root, for the way back */
@@ -47,17 +53,17 @@ struct wk_webhook_request {
     _Atomic uint32_t refs;    /* the machine's and the sender's */
     uint8_t event, target;
     bool out;
-    bool dead;                /* given up: to be kept somewhere, not sent */
-    bool ok;                  /* the answer, set by the sender */
-    uint32_t attempt;         /* 1: the first */
+    bool dead;        /* given up: to be kept somewhere, not sent */
+    bool ok;          /* the answer, set by the sender */
+    uint32_t attempt; /* 1: the first */
     uint32_t n_items;
     uint64_t due_ms, born_ms, sent_ms;
     char delivery[WK_WEBHOOK_DELIVERY_LEN + 1]; /* the same for every try of the same content */
-    struct wk_buf body;       /* made by wk_webhook_body */
+    struct wk_buf body;                         /* made by wk_webhook_body */
     /* private */
-    struct wk_buf items;      /* NOTIFY: repeated str record; ONLINE: text; OFFLINE: repeated str uid */
-    struct wk_blob *message;  /* OFFLINE */
-    struct wk_record record;  /* borrowed from message */
+    struct wk_buf items; /* NOTIFY: repeated str record; ONLINE: text; OFFLINE: repeated str uid */
+    struct wk_blob *message; /* OFFLINE */
+    struct wk_record record; /* borrowed from message */
     bool list;
     uint32_t compress_above, lane;
     uint64_t node_id;
@@ -66,7 +72,8 @@ struct wk_webhook_request {
     uint32_t n_rows;
 };
 void wk_webhook_request_unref(struct wk_webhook_request *r);
-/* The JSON text, built on first use.  Borrowed until the request is answered.  WKIM_OK or ENOMEM. */
+/* The JSON text, built on first use.  Borrowed until the request is answered.  WKIM_OK or ENOMEM.
+ */
 int wk_webhook_body(struct wk_webhook_request *r);
 
 /* Rows wanted of several slots.  The reader fills out, more and rc of each part. */
@@ -84,8 +91,8 @@ struct wk_webhook_batch {
 };
 
 struct wk_webhook_ops {
-    /* Read the parts and answer with wk_webhook_read_done, from the same thread but not from inside.
-     * An error: nothing will come. */
+    /* Read the parts and answer with wk_webhook_read_done, from the same thread but not from
+     * inside. An error: nothing will come. */
     int (*read)(void *user, struct wk_webhook_batch *b);
     void (*send)(void *user, struct wk_webhook_request *r);
     /* The row needs no sending any more. */
@@ -108,7 +115,7 @@ struct wk_webhook_options {
     uint32_t in_flight_max;  /* requests per event */
     uint64_t rows_max;       /* waiting msg.notify rows before the oldest are given up */
     size_t offline_bytes_max, online_bytes_max;
-    bool agent;              /* messages of agent channels have a receiver of their own */
+    bool agent; /* messages of agent channels have a receiver of their own */
 };
 
 /* Written by the machine's thread only. */
@@ -132,8 +139,8 @@ void wk_webhook_lost(struct wk_webhook *w, uint32_t slot);
 void wk_webhook_stored(struct wk_webhook *w, uint32_t slot, uint64_t now_ms); /* one more row */
 void wk_webhook_read_done(struct wk_webhook *w, struct wk_webhook_batch *b_take, uint64_t now_ms);
 /* uids: repeated str.  list: they were named by the sender. */
-void wk_webhook_offline(struct wk_webhook *w, struct wk_blob *message, const struct wk_record *r, bool list,
-                        wkim_slice uids, uint64_t now_ms);
+void wk_webhook_offline(struct wk_webhook *w, struct wk_blob *message, const struct wk_record *r,
+                        bool list, wkim_slice uids, uint64_t now_ms);
 struct wk_webhook_online {
     wkim_slice uid;
     uint8_t device_flag;

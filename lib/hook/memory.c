@@ -6,7 +6,8 @@
 
 static struct wk_webhook_request *head(const struct wk_webhook_lane *l)
 {
-    return wk_list_empty(&l->queue) ? NULL : WK_CONTAINER(l->queue.next, struct wk_webhook_request, link);
+    return wk_list_empty(&l->queue) ? NULL
+                                    : WK_CONTAINER(l->queue.next, struct wk_webhook_request, link);
 }
 
 static void forget(struct wk_webhook *w, struct wk_webhook_request *r)
@@ -22,7 +23,8 @@ static void make_room(struct wk_webhook *w, int event, size_t bytes_max)
 {
     struct wk_list *it, *tmp;
 
-    WK_LIST_EACH(it, tmp, &w->age[event]) {
+    WK_LIST_EACH(it, tmp, &w->age[event])
+    {
         struct wk_webhook_request *r = WK_CONTAINER(it, struct wk_webhook_request, age);
         if (w->bytes[event] <= bytes_max)
             return;
@@ -50,14 +52,16 @@ static void add(struct wk_webhook *w, struct wk_webhook_request *r, uint32_t lan
 static void lost(struct wk_webhook *w, int event, uint64_t n)
 {
     w->counts[event].overflow_dropped += n;
-    wk_log(w->opt.log, WK_LOG_WARN, "hook", "webhook_lost", "event=%s count=%llu reason=\"out of memory\"",
-           wk_webhook_event_name(event), (unsigned long long)n);
+    wk_log(w->opt.log, WK_LOG_WARN, "hook", "webhook_lost",
+           "event=%s count=%llu reason=\"out of memory\"", wk_webhook_event_name(event),
+           (unsigned long long)n);
 }
 
-/* ---- msg.offline ------------------------------------------------------------------------------------- */
+/* ---- msg.offline
+ * ------------------------------------------------------------------------------------- */
 
-static int one_list(struct wk_webhook *w, struct wk_blob *message, const struct wk_record *r, bool list,
-                    wkim_slice uids, uint32_t n, uint64_t now_ms)
+static int one_list(struct wk_webhook *w, struct wk_blob *message, const struct wk_record *r,
+                    bool list, wkim_slice uids, uint32_t n, uint64_t now_ms)
 {
     struct wk_webhook_request *q = wk_webhook_request_new(w, WK_WEBHOOK_OFFLINE, now_ms);
 
@@ -79,8 +83,8 @@ static int one_list(struct wk_webhook *w, struct wk_blob *message, const struct 
     return WKIM_OK;
 }
 
-void wk_webhook_offline(struct wk_webhook *w, struct wk_blob *message, const struct wk_record *r, bool list,
-                        wkim_slice uids, uint64_t now_ms)
+void wk_webhook_offline(struct wk_webhook *w, struct wk_blob *message, const struct wk_record *r,
+                        bool list, wkim_slice uids, uint64_t now_ms)
 {
     struct wk_cursor c = wk_cursor(uids);
 
@@ -89,14 +93,16 @@ void wk_webhook_offline(struct wk_webhook *w, struct wk_blob *message, const str
         uint32_t n = 0;
         for (; wk_cursor_left(&c) && !c.bad && (!w->opt.uids_max || n < w->opt.uids_max); n++)
             (void)wk_cursor_str(&c);
-        if (one_list(w, message, r, list, wk_slice(from, (size_t)(c.p - from)), n, now_ms) != WKIM_OK)
+        if (one_list(w, message, r, list, wk_slice(from, (size_t)(c.p - from)), n, now_ms) !=
+            WKIM_OK)
             lost(w, WK_WEBHOOK_OFFLINE, n);
     }
     make_room(w, WK_WEBHOOK_OFFLINE, w->opt.offline_bytes_max);
     wk_webhook_run(w, now_ms);
 }
 
-/* ---- user.onlinestatus ----------------------------------------------------------------------------------- */
+/* ---- user.onlinestatus
+ * ----------------------------------------------------------------------------------- */
 
 /* The last request of the lane while nobody has seen it. */
 static struct wk_webhook_request *open_request(struct wk_webhook *w, uint64_t now_ms)
@@ -155,7 +161,8 @@ void wk_webhook_online(struct wk_webhook *w, const struct wk_webhook_online *o, 
         wk_webhook_run(w, now_ms);
 }
 
-/* ---- lanes ------------------------------------------------------------------------------------------- */
+/* ---- lanes
+ * ------------------------------------------------------------------------------------------- */
 
 void wk_webhook_lanes_pump(struct wk_webhook *w, uint64_t now_ms)
 {

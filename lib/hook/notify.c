@@ -5,12 +5,14 @@
 #include "hook/internal.h"
 #include "wkim/types.h"
 
-bool wk_webhook_rows_over(const struct wk_webhook *w)
+uint64_t wk_webhook_rows_over(const struct wk_webhook *w)
 {
-    return w->opt.rows_max && w->rows > w->opt.rows_max;
+    uint64_t allowed = w->opt.rows_max + w->dead_rows;
+    return w->opt.rows_max && w->rows > allowed ? w->rows - allowed : 0;
 }
 
-/* ---- what waits ---------------------------------------------------------------------------------------- */
+/* ---- what waits
+ * ---------------------------------------------------------------------------------------- */
 
 static bool free_slot(const struct wk_webhook_slot *s)
 {
@@ -100,17 +102,21 @@ void wk_webhook_stored(struct wk_webhook *w, uint32_t slot, uint64_t now_ms)
         wk_webhook_run(w, now_ms);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------- */
 
-static void start_read(struct wk_webhook *w, uint64_t now_ms, bool dead)
+/* over: that many rows are read to be given up. */
+static void start_read(struct wk_webhook *w, uint64_t now_ms, uint64_t over)
 {
     struct wk_webhook_batch *b = wk_calloc(1, sizeof(*b));
-    uint32_t left = dead ? WK_WEBHOOK_DEAD_MAX : w->opt.notify_max;
+    uint32_t left = w->opt.notify_max;
 
     w->notify_due_ms = now_ms + w->opt.notify_wait_ms;
     if (!b)
         return; /* again when that is due */
-    b->dead = dead;
+    b->dead = over != 0;
+    if (over)
+        left = over < WK_WEBHOOK_DEAD_MAX ? (uint32_t)over : WK_WEBHOOK_DEAD_MAX;
     for (uint32_t i = 0; i < w->opt.n_slots && left && b->n_parts < WK_WEBHOOK_PARTS_MAX; i++) {
         uint32_t id = (w->cursor + i) % w->opt.n_slots;
         struct wk_webhook_slot *s = &w->slots[id];
@@ -124,6 +130,7 @@ static void start_read(struct wk_webhook *w, uint64_t now_ms, bool dead)
         left -= p->want;
         hold(w, s);
         s->waiting -= p->want;
+        w->dead_rows += b->dead ? p->want : 0;
     }
     w->cursor = b->n_parts ? (b->parts[b->n_parts - 1].slot + 1) % w->opt.n_slots : 0;
     w->reading++;
@@ -138,11 +145,11 @@ static void start_read(struct wk_webhook *w, uint64_t now_ms, bool dead)
 void wk_webhook_notify_pump(struct wk_webhook *w, uint64_t now_ms)
 {
     while (!w->draining && w->eligible && w->reading + w->notify_out < w->opt.in_flight_max) {
-        bool dead = wk_webhook_rows_over(w);
-        if (!dead && w->eligible < w->opt.notify_max && now_ms < w->notify_due_ms)
+        uint64_t over = wk_webhook_rows_over(w);
+        if (!over && w->eligible < w->opt.notify_max && now_ms < w->notify_due_ms)
             return;
         uint64_t before = w->eligible;
-        start_read(w, now_ms, dead);
+        start_read(w, now_ms, over);
         if (w->eligible == before)
             return; /* no memory, or the readers are busy: when it is due again */
     }
@@ -150,7 +157,8 @@ void wk_webhook_notify_pump(struct wk_webhook *w, uint64_t now_ms)
         w->notify_due_ms = 0;
 }
 
-/* ---- from rows to requests ------------------------------------------------------------------------------- */
+/* ---- from rows to requests
+ * ------------------------------------------------------------------------------- */
 
 struct part_cursor {
     struct wk_cursor c;
@@ -183,7 +191,8 @@ static void advance(struct wk_webhook *w, struct wk_webhook_part *p, struct part
     pc->end = true;
 }
 
-static int add_record(struct wk_webhook_request *q, uint32_t slot, uint32_t epoch, const struct part_cursor *pc)
+static int add_record(struct wk_webhook_request *q, uint32_t slot, uint32_t epoch,
+                      const struct part_cursor *pc)
 {
     if ((q->n_rows & (q->n_rows - 1)) == 0) {
         size_t cap = q->n_rows ? q->n_rows * 2 : 1;
@@ -195,13 +204,14 @@ static int add_record(struct wk_webhook_request *q, uint32_t slot, uint32_t epoc
     wk_buf_str(&q->items, pc->record);
     if (q->items.oom)
         return WKIM_ENOMEM;
-    q->rows[q->n_rows++] = (struct wk_webhook_row){ slot, epoch, pc->id };
+    q->rows[q->n_rows++] = (struct wk_webhook_row){slot, epoch, pc->id};
     q->n_items++;
     return WKIM_OK;
 }
 
 /* Messages of all parts in the order of their ids, those of one slot in the order of the slot. */
-static int merge(struct wk_webhook *w, struct wk_webhook_batch *b, struct wk_webhook_request **q, uint64_t now_ms)
+static int merge(struct wk_webhook *w, struct wk_webhook_batch *b, struct wk_webhook_request **q,
+                 uint64_t now_ms)
 {
     struct part_cursor *pc = wk_calloc(b->n_parts, sizeof(*pc));
     int rc = pc ? WKIM_OK : WKIM_ENOMEM;
@@ -296,10 +306,12 @@ static void settle_part(struct wk_webhook *w, struct wk_webhook_part *p)
 
 void wk_webhook_read_done(struct wk_webhook *w, struct wk_webhook_batch *b, uint64_t now_ms)
 {
-    struct wk_webhook_request *q[WK_WEBHOOK_TARGETS] = { NULL, NULL };
+    struct wk_webhook_request *q[WK_WEBHOOK_TARGETS] = {NULL, NULL};
     int rc = WKIM_OK;
 
     w->reading--;
+    for (uint32_t i = 0; i < b->n_parts && b->dead; i++)
+        w->dead_rows -= b->parts[i].want;
     for (uint32_t i = 0; i < b->n_parts && rc == WKIM_OK; i++)
         rc = b->parts[i].rc;
     for (uint32_t i = 0; i < b->n_parts && rc == WKIM_OK; i++)
@@ -328,10 +340,10 @@ void wk_webhook_read_done(struct wk_webhook *w, struct wk_webhook_batch *b, uint
         }
         w->notify_out++;
         wk_list_push(&w->notify, &q[t]->link);
-        q[t]->dead = b->dead;
         if (b->dead)
-            w->counts[WK_WEBHOOK_NOTIFY].overflow_dropped += q[t]->n_items;
-        wk_webhook_send(w, q[t], now_ms);
+            wk_webhook_give_up(w, q[t], true, now_ms);
+        else
+            wk_webhook_send(w, q[t], now_ms);
     }
     wk_free(b);
     wk_webhook_run(w, now_ms);
@@ -346,6 +358,8 @@ void wk_webhook_notify_finish(struct wk_webhook *w, struct wk_webhook_request *r
         drop_rows(w, s, 1);
         w->opt.ops.remove(w->opt.user, r->rows[i].slot, r->rows[i].id);
     }
+    if (r->dead)
+        w->dead_rows -= r->n_rows;
     each_slot(w, r, release);
     w->notify_out--;
     wk_list_remove(&r->link);

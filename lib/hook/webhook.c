@@ -11,7 +11,8 @@
 
 const char *wk_webhook_event_name(int event)
 {
-    static const char *const names[WK_WEBHOOK_EVENTS] = { "msg.notify", "msg.offline", "user.onlinestatus" };
+    static const char *const names[WK_WEBHOOK_EVENTS] = {"msg.notify", "msg.offline",
+                                                         "user.onlinestatus"};
     return event >= 0 && event < WK_WEBHOOK_EVENTS ? names[event] : "";
 }
 
@@ -31,7 +32,8 @@ bool wk_webhook_focused(const char *const *names, size_t n, int event)
     return n == 0;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------ */
+/* ---- requests
+ * ------------------------------------------------------------------------------------------ */
 
 struct wk_webhook_request *wk_webhook_request_new(struct wk_webhook *w, int event, uint64_t now_ms)
 {
@@ -62,7 +64,8 @@ void wk_webhook_request_unref(struct wk_webhook_request *r)
 
 void wk_webhook_set_delivery(struct wk_webhook_request *r, uint64_t a, uint64_t b)
 {
-    snprintf(r->delivery, sizeof(r->delivery), "%016llx%016llx", (unsigned long long)a, (unsigned long long)b);
+    snprintf(r->delivery, sizeof(r->delivery), "%016llx%016llx", (unsigned long long)a,
+             (unsigned long long)b);
 }
 
 void wk_webhook_send(struct wk_webhook *w, struct wk_webhook_request *r, uint64_t now_ms)
@@ -85,7 +88,8 @@ static void finish(struct wk_webhook *w, struct wk_webhook_request *r, bool remo
     wk_webhook_request_unref(r);
 }
 
-static void give_up(struct wk_webhook *w, struct wk_webhook_request *r, bool overflow, uint64_t now_ms)
+void wk_webhook_give_up(struct wk_webhook *w, struct wk_webhook_request *r, bool overflow,
+                        uint64_t now_ms)
 {
     struct wk_webhook_counts *c = &w->counts[r->event];
 
@@ -94,6 +98,8 @@ static void give_up(struct wk_webhook *w, struct wk_webhook_request *r, bool ove
            "event=%s items=%u attempts=%u reason=%s delivery=%s", wk_webhook_event_name(r->event),
            r->n_items, r->attempt, overflow ? "queue_full" : "attempts", r->delivery);
     r->dead = true;
+    if (r->event == WK_WEBHOOK_NOTIFY)
+        w->dead_rows += r->n_rows;
     wk_webhook_send(w, r, now_ms);
 }
 
@@ -114,29 +120,33 @@ void wk_webhook_answer(struct wk_webhook *w, struct wk_webhook_request *r, uint6
             c->retry_dropped += r->n_items;
         finish(w, r, false); /* rows stay where they are */
     } else if (over || (w->opt.tries_max && r->attempt >= w->opt.tries_max)) {
-        give_up(w, r, over, now_ms);
+        wk_webhook_give_up(w, r, over, now_ms);
     } else {
         r->due_ms = now_ms + wk_webhook_backoff_ms(r->attempt);
-        wk_log(w->opt.log, WK_LOG_WARN, "hook", "webhook_failed", "event=%s items=%u attempt=%u again_in_ms=%llu",
-               wk_webhook_event_name(r->event), r->n_items, r->attempt,
-               (unsigned long long)(r->due_ms - now_ms));
+        wk_log(w->opt.log, WK_LOG_WARN, "hook", "webhook_failed",
+               "event=%s items=%u attempt=%u again_in_ms=%llu", wk_webhook_event_name(r->event),
+               r->n_items, r->attempt, (unsigned long long)(r->due_ms - now_ms));
     }
     wk_webhook_request_unref(r); /* of the sender */
     wk_webhook_run(w, now_ms);
 }
 
-/* ---- the machine --------------------------------------------------------------------------------------- */
+/* ---- the machine
+ * --------------------------------------------------------------------------------------- */
 
 static uint64_t retry_pump(struct wk_webhook *w, uint64_t now_ms)
 {
     uint64_t next = UINT64_MAX;
     struct wk_list *it, *tmp;
 
-    WK_LIST_EACH(it, tmp, &w->notify) {
+    WK_LIST_EACH(it, tmp, &w->notify)
+    {
         struct wk_webhook_request *r = WK_CONTAINER(it, struct wk_webhook_request, link);
         if (r->out)
             continue;
-        if (r->due_ms <= now_ms && !w->draining)
+        if (!w->draining && wk_webhook_rows_over(w))
+            wk_webhook_give_up(w, r, true, now_ms);
+        else if (r->due_ms <= now_ms && !w->draining)
             wk_webhook_send(w, r, now_ms);
         else if (r->due_ms < next)
             next = r->due_ms;
@@ -150,7 +160,8 @@ static uint64_t oldest(const struct wk_list *l, bool by_age)
 
     for (const struct wk_list *it = l->next; it != l; it = it->next) {
         const struct wk_webhook_request *r =
-            by_age ? WK_CONTAINER(it, struct wk_webhook_request, age) : WK_CONTAINER(it, struct wk_webhook_request, link);
+            by_age ? WK_CONTAINER(it, struct wk_webhook_request, age)
+                   : WK_CONTAINER(it, struct wk_webhook_request, link);
         if (!ms || r->born_ms < ms)
             ms = r->born_ms;
         if (by_age)
@@ -185,14 +196,15 @@ void wk_webhook_drain(struct wk_webhook *w, uint64_t now_ms)
     struct wk_list *it, *tmp;
 
     w->draining = true;
-    WK_LIST_EACH(it, tmp, &w->notify) {
+    WK_LIST_EACH(it, tmp, &w->notify)
+    {
         struct wk_webhook_request *r = WK_CONTAINER(it, struct wk_webhook_request, link);
         if (!r->out)
             finish(w, r, false);
     }
     for (int e = WK_WEBHOOK_OFFLINE; e < WK_WEBHOOK_EVENTS; e++) {
         WK_LIST_EACH(it, tmp, &w->age[e])
-            WK_CONTAINER(it, struct wk_webhook_request, age)->due_ms = now_ms;
+        WK_CONTAINER(it, struct wk_webhook_request, age)->due_ms = now_ms;
     }
     wk_webhook_run(w, now_ms);
 }

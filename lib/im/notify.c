@@ -17,8 +17,8 @@ static uint64_t row_id(wkim_slice key)
     return wk_cursor_u64(&c);
 }
 
-int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id, const struct wk_channel_key *key,
-                  uint64_t seq)
+int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id,
+                  const struct wk_channel_key *key, uint64_t seq)
 {
     struct wk_buf b = WK_BUF_INIT;
     uint8_t k[8];
@@ -44,7 +44,8 @@ int im_notify_done_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     return WKIM_OK;
 }
 
-/* ---- reader threads -------------------------------------------------------------------------------- */
+/* ---- reader threads
+ * -------------------------------------------------------------------------------- */
 
 struct rows {
     struct wk_buf out; /* repeated (u64 id, str value) */
@@ -64,7 +65,8 @@ static int take_row(void *arg, wkim_slice key, wkim_slice value)
 }
 
 /* The message of a row; an empty one when its message is gone. */
-static int add_message(struct wk_store *st, uint32_t slot, uint64_t id, wkim_slice value, struct wk_buf *out)
+static int add_message(struct wk_store *st, uint32_t slot, uint64_t id, wkim_slice value,
+                       struct wk_buf *out)
 {
     struct wk_cursor c = wk_cursor(value);
     struct wk_channel_key key;
@@ -88,9 +90,10 @@ int im_notify_read(struct im *im, uint32_t slot, uint64_t from_id, uint32_t max,
                    struct wk_buf *out, bool *more)
 {
     struct wk_store *st = wk_cluster_store(im->opt.cluster);
-    struct rows r = { .max = max };
+    struct rows r = {.max = max};
     uint8_t k[8];
-    int rc = wk_row_scan(st, slot, NOTIFY_TABLE, wk_slice(NULL, 0), row_key(k, from_id), take_row, &r);
+    int rc =
+        wk_row_scan(st, slot, NOTIFY_TABLE, wk_slice(NULL, 0), row_key(k, from_id), take_row, &r);
     struct wk_cursor c = wk_cursor(wk_buf_slice(&r.out));
 
     *more = rc == 1;

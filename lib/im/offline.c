@@ -11,7 +11,7 @@ struct im_offline {
     struct wk_blob *blob;
     struct wk_record record; /* borrowed from blob */
     bool list;
-    struct wk_buf uids[];    /* by shard: repeated str */
+    struct wk_buf uids[]; /* by shard: repeated str */
 };
 
 static void offline_free(struct im_offline *o)
@@ -47,7 +47,8 @@ void im_offline_note(struct im_offline *o, uint32_t shard, wkim_slice uid, const
     if (wk_slice_eq(uid, o->record.from_uid) || wk_slice_eq(uid, WK_LIT(IM_SYSTEM_UID)))
         return;
     if (u) {
-        WK_LIST_EACH(it, tmp, &u->conns) {
+        WK_LIST_EACH(it, tmp, &u->conns)
+        {
             const struct im_conn *c = WK_CONTAINER(it, struct im_conn, link);
             if (!c->kicked && c->level == WKIM_DEVICE_MASTER)
                 return;
@@ -108,8 +109,8 @@ static void hand_over(struct wk_shard *s, struct wk_post *p)
         n++;
     }
     if (all.oom || (o->list && n > 1 && unique(&all, n) != WKIM_OK))
-        wk_log(o->im->opt.log, WK_LOG_WARN, "im", "offline_list_lost", "message_id=%lld reason=\"out of memory\"",
-               (long long)o->record.message_id);
+        wk_log(o->im->opt.log, WK_LOG_WARN, "im", "offline_list_lost",
+               "message_id=%lld reason=\"out of memory\"", (long long)o->record.message_id);
     else if (n)
         o->im->opt.on_offline(o->im->opt.user, wk_slot_id(o->slot), o->blob, &o->record, o->list,
                               wk_buf_slice(&all));

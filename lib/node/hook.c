@@ -5,7 +5,7 @@
 #include "node/config.h"
 #include "node/reply.h"
 
-#define REMOVE_DELAY_MS 100  /* rows removed together in one command */
+#define REMOVE_DELAY_MS 100 /* rows removed together in one command */
 #define REMOVE_IDS_MAX 512
 #define RETRY_MS 500
 #define FOCUS_MAX 64
@@ -26,12 +26,12 @@ struct wk_node_hook_shard {
     uint32_t n_slots;
     bool draining;
     struct wk_post drain;
-    _Atomic bool idle;        /* while draining: nothing is left to be done */
+    _Atomic bool idle; /* while draining: nothing is left to be done */
 };
 
 struct wk_node_hooks {
-    uint32_t focus;        /* bits 1 << event */
-    bool no_transport;     /* webhook.grpcAddr: counted, never sent */
+    uint32_t focus;    /* bits 1 << event */
+    bool no_transport; /* webhook.grpcAddr: counted, never sent */
     _Atomic uint64_t unsent[WK_WEBHOOK_EVENTS];
     struct wk_node_hook_shard *per;
 };
@@ -47,7 +47,8 @@ static void settle(struct wk_node_hook_shard *h)
         atomic_store(&h->idle, wk_webhook_idle(h->hook) && !h->removing);
 }
 
-/* ---- to the embedder and back --------------------------------------------------------------------------- */
+/* ---- to the embedder and back
+ * --------------------------------------------------------------------------- */
 
 static void returned(struct wk_shard *s, struct wk_post *p)
 {
@@ -87,16 +88,21 @@ int wkim_reply_hook(wkim_reply *reply, wkim_hook_request *out)
 {
     wkim_hook_request v;
 
-    if (!reply || reply->kind != WKIM_EVENT_HOOK || !out || out->size < offsetof(wkim_hook_request, items))
+    if (!reply || reply->kind != WKIM_EVENT_HOOK || !out ||
+        out->size < offsetof(wkim_hook_request, items))
         return WKIM_EINVAL;
     struct wk_webhook_request *r = reply->released;
     if (wk_webhook_body(r) != WKIM_OK)
         return WKIM_ENOMEM;
-    v = (wkim_hook_request){ .size = out->size, .event = wk_str(wk_webhook_event_name(r->event)),
-                             .body = wk_buf_slice(&r->body), .content_type = WK_LIT("application/json"),
-                             .delivery = wk_slice(r->delivery, WK_WEBHOOK_DELIVERY_LEN),
-                             .target = r->target, .dead = r->dead, .attempt = r->attempt,
-                             .items = r->n_items };
+    v = (wkim_hook_request){.size = out->size,
+                            .event = wk_str(wk_webhook_event_name(r->event)),
+                            .body = wk_buf_slice(&r->body),
+                            .content_type = WK_LIT("application/json"),
+                            .delivery = wk_slice(r->delivery, WK_WEBHOOK_DELIVERY_LEN),
+                            .target = r->target,
+                            .dead = r->dead,
+                            .attempt = r->attempt,
+                            .items = r->n_items};
     memcpy(out, &v, out->size < sizeof(v) ? out->size : sizeof(v));
     return WKIM_OK;
 }
@@ -117,7 +123,9 @@ int wkim_node_hooks(wkim_node *n, wkim_queue *q)
     return WKIM_OK;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------ */
+/* ---- rows
+ * ------------------------------------------------------------------------------------------------
+ */
 
 struct read {
     struct wk_read_job job;
@@ -139,7 +147,8 @@ static void read_run(struct wk_read_job *j)
     }
     for (uint32_t i = 0; i < r->batch->n_parts; i++) {
         struct wk_webhook_part *p = &r->batch->parts[i];
-        p->rc = im_notify_read(r->h->node->im, p->slot, p->from_id, p->want, left, &p->out, &p->more);
+        p->rc =
+            im_notify_read(r->h->node->im, p->slot, p->from_id, p->want, left, &p->out, &p->more);
         left = left > p->out.n ? left - p->out.n : 0;
     }
 }
@@ -273,7 +282,8 @@ static void remove_row(void *user, uint32_t slot, uint64_t id)
         remove_later(h, REMOVE_DELAY_MS);
 }
 
-/* ---- the machine's clock ------------------------------------------------------------------------------------ */
+/* ---- the machine's clock
+ * ------------------------------------------------------------------------------------ */
 
 static void on_timer(struct wk_timer *t)
 {
@@ -286,10 +296,13 @@ static void wake(void *user, uint64_t at_ms)
     struct wk_node_hook_shard *h = user;
 
     if (wk_timer_arm(&h->shard->timers, &h->timer, at_ms) != WKIM_OK)
-        wk_log(&h->node->log, WK_LOG_ERROR, "node", "webhook_timer_lost", "reason=\"out of memory\"");
+        wk_log(&h->node->log, WK_LOG_ERROR, "node", "webhook_timer_lost",
+               "reason=\"out of memory\"");
 }
 
-/* ---- from im ------------------------------------------------------------------------------------------------ */
+/* ---- from im
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void on_notify(void *user, uint32_t slot)
 {
@@ -316,8 +329,8 @@ static void on_close(void *user, uint32_t slot)
     wk_webhook_lost(h->hook, slot);
 }
 
-static void on_offline(void *user, uint32_t slot, struct wk_blob *blob, const struct wk_record *r, bool list,
-                       wkim_slice uids)
+static void on_offline(void *user, uint32_t slot, struct wk_blob *blob, const struct wk_record *r,
+                       bool list, wkim_slice uids)
 {
     struct wkim_node *n = user;
 
@@ -345,12 +358,14 @@ void wk_node_hook_online(struct wkim_node *n, wkim_slice uid, uint8_t device_fla
         return;
     }
     struct wk_node_hook_shard *h = of_slot(n, wk_cluster_slot_of(n->cluster, uid));
-    struct wk_webhook_online o = { uid, device_flag, online, conn_id, device_count, user_count };
+    struct wk_webhook_online o = {uid, device_flag, online, conn_id, device_count, user_count};
     wk_webhook_online(h->hook, &o, h->shard->now_ms);
     settle(h);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static bool filled(const struct wkim_node *n, const char *key)
 {
@@ -379,11 +394,13 @@ int wk_node_hook_setup(struct wkim_node *n, struct im_options *o, struct wkim_er
         return WKIM_OK;
     if (grpc)
         wk_log(&n->log, WK_LOG_ERROR, "node", "webhook_not_sent",
-               "reason=\"webhook.grpcAddr is set, this version sends webhooks by HTTP only: unset it and set "
+               "reason=\"webhook.grpcAddr is set, this version sends webhooks by HTTP only: unset "
+               "it and set "
                "webhook.httpAddr\"");
     else if (!n->hook_queue) {
         wk_log(&n->log, WK_LOG_ERROR, "node", "webhook_not_sent",
-               "reason=\"webhook.httpAddr is set, but nobody carries the requests (wkim_node_hooks)\"");
+               "reason=\"webhook.httpAddr is set, but nobody carries the requests "
+               "(wkim_node_hooks)\"");
         return WKIM_OK;
     }
     n->hook = wk_calloc(1, sizeof(*n->hook));
@@ -414,7 +431,7 @@ static struct wk_webhook_options options(struct wkim_node *n)
     uint64_t queue = number(n, "webhook.queueMaxBytes");
 
     return (struct wk_webhook_options){
-        .ops = { .read = read_batch, .send = send, .remove = remove_row, .wake = wake },
+        .ops = {.read = read_batch, .send = send, .remove = remove_row, .wake = wake},
         .log = &n->log,
         .n_slots = wk_cluster_slot_count(n->cluster),
         .node_id = n->set.node_id,
@@ -499,7 +516,9 @@ void wk_node_hook_free(struct wkim_node *n)
     n->hook_queue = NULL;
 }
 
-/* ---- metrics ------------------------------------------------------------------------------------------------ */
+/* ---- metrics
+ * ------------------------------------------------------------------------------------------------
+ */
 
 struct totals {
     struct wk_webhook_counts c[WK_WEBHOOK_EVENTS];
@@ -535,7 +554,8 @@ static void head(struct wk_buf *b, const char *name, const char *type, const cha
     wk_buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void row(struct wk_buf *b, const char *name, int event, const char *label, const char *value, uint64_t v)
+static void row(struct wk_buf *b, const char *name, int event, const char *label, const char *value,
+                uint64_t v)
 {
     wk_buf_printf(b, "%s{event=\"%s\"", name, wk_webhook_event_name(event));
     if (label)
@@ -545,11 +565,12 @@ static void row(struct wk_buf *b, const char *name, int event, const char *label
 
 void wk_node_hook_metrics(const struct wkim_node *n, struct wk_buf *b)
 {
-    struct totals t = { 0 };
+    struct totals t = {0};
     uint64_t now = wk_now_ms();
 
     add_up(n, &t);
-    head(b, "wkim_webhook_queue_depth", "gauge", "messages, lists or entries not yet delivered to the webhook");
+    head(b, "wkim_webhook_queue_depth", "gauge",
+         "messages, lists or entries not yet delivered to the webhook");
     for (int e = 0; e < WK_WEBHOOK_EVENTS; e++)
         row(b, "wkim_webhook_queue_depth", e, NULL, NULL, t.c[e].waiting);
     head(b, "wkim_webhook_requests_total", "counter", "webhook requests by result");
@@ -557,7 +578,8 @@ void wk_node_hook_metrics(const struct wkim_node *n, struct wk_buf *b)
         row(b, "wkim_webhook_requests_total", e, "result", "ok", t.c[e].ok);
         row(b, "wkim_webhook_requests_total", e, "result", "error", t.c[e].failed);
     }
-    head(b, "wkim_webhook_dropped_total", "counter", "messages, lists or entries given up, by reason");
+    head(b, "wkim_webhook_dropped_total", "counter",
+         "messages, lists or entries given up, by reason");
     for (int e = 0; e < WK_WEBHOOK_EVENTS; e++) {
         row(b, "wkim_webhook_dropped_total", e, "reason", "attempts", t.c[e].retry_dropped);
         row(b, "wkim_webhook_dropped_total", e, "reason", "queue_full", t.c[e].overflow_dropped);
@@ -566,7 +588,9 @@ void wk_node_hook_metrics(const struct wkim_node *n, struct wk_buf *b)
     head(b, "wkim_webhook_busy_ms_total", "counter", "time requests were under way, summed");
     for (int e = 0; e < WK_WEBHOOK_EVENTS; e++)
         row(b, "wkim_webhook_busy_ms_total", e, NULL, NULL, t.c[e].busy_ms);
-    head(b, "wkim_webhook_oldest_seconds", "gauge", "age of the oldest webhook request not yet delivered");
-    wk_buf_printf(b, "wkim_webhook_oldest_seconds %llu\n",
-                  (unsigned long long)(t.oldest_ms && now > t.oldest_ms ? (now - t.oldest_ms) / 1000 : 0));
+    head(b, "wkim_webhook_oldest_seconds", "gauge",
+         "age of the oldest webhook request not yet delivered");
+    wk_buf_printf(
+        b, "wkim_webhook_oldest_seconds %llu\n",
+        (unsigned long long)(t.oldest_ms && now > t.oldest_ms ? (now - t.oldest_ms) / 1000 : 0));
 }

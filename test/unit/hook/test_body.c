@@ -50,12 +50,12 @@ static struct wk_record record_of(struct texts *t, const json_t *m, bool offline
     const json_t *h = json_member(m, "header");
     const char *from = json_text(m, "from_uid", NULL), *channel = json_text(m, "channel_id", NULL);
     const char *cmd = strstr(channel, "____cmd");
-    struct wk_record r = { .message_id = json_int(m, "message_id"),
-                           .message_seq = (uint64_t)json_int(m, "message_seq"),
-                           .channel_type = (uint8_t)json_int(m, "channel_type"),
-                           .setting = (uint8_t)json_int(m, "setting"),
-                           .expire_s = (uint32_t)json_int(m, "expire"),
-                           .timestamp_ms = (uint64_t)json_int(m, "timestamp") * 1000 + 999 };
+    struct wk_record r = {.message_id = json_int(m, "message_id"),
+                          .message_seq = (uint64_t)json_int(m, "message_seq"),
+                          .channel_type = (uint8_t)json_int(m, "channel_type"),
+                          .setting = (uint8_t)json_int(m, "setting"),
+                          .expire_s = (uint32_t)json_int(m, "expire"),
+                          .timestamp_ms = (uint64_t)json_int(m, "timestamp") * 1000 + 999};
 
     r.flags = (uint8_t)(json_int(h, "no_persist") * WKIM_FLAG_NO_PERSIST |
                         json_int(h, "red_dot") * WKIM_FLAG_RED_DOT |
@@ -65,9 +65,9 @@ static struct wk_record record_of(struct texts *t, const json_t *m, bool offline
     if (json_object_get(m, "topic"))
         r.topic = keep(t, "%s%s", json_text(m, "topic", NULL), "");
     if (r.channel_type == WKIM_CHANNEL_PERSON && cmd) {
-        wkim_slice uid = keep(t, "%s%s", channel, "");
-        ((char *)(uintptr_t)uid.p)[cmd - channel] = 0;
-        r.channel_id = keep(t, "%s@%s____cmd", (const char *)r.from_uid.p, (const char *)uid.p);
+        char uid[256];
+        (void)snprintf(uid, sizeof(uid), "%.*s", (int)(cmd - channel), channel);
+        r.channel_id = keep(t, "%s@%s____cmd", from, uid);
     } else if (r.channel_type == WKIM_CHANNEL_PERSON) {
         r.channel_id = keep(t, "%s@%s", channel, from);
     } else {
@@ -89,7 +89,7 @@ static void expect_body(struct wk_webhook_request *q, const char *expected)
 static void check_notify(const char *text)
 {
     json_t *all = json_loads(text, 0, NULL);
-    struct wk_webhook_request q = { .event = WK_WEBHOOK_NOTIFY };
+    struct wk_webhook_request q = {.event = WK_WEBHOOK_NOTIFY};
     struct texts *t = calloc(1, sizeof(*t));
 
     for (size_t i = 0; i < json_array_size(all); i++) {
@@ -109,7 +109,7 @@ static void check_offline(const char *text)
 {
     json_t *m = json_loads(text, 0, NULL);
     struct texts *t = calloc(1, sizeof(*t));
-    struct wk_webhook_request q = { .event = WK_WEBHOOK_OFFLINE, .node_id = 1001 };
+    struct wk_webhook_request q = {.event = WK_WEBHOOK_OFFLINE, .node_id = 1001};
     const json_t *uids = json_object_get(m, "to_uids");
 
     q.record = record_of(t, m, true);
@@ -130,7 +130,8 @@ static void recorded_bodies_come_out_unchanged(void **state)
 
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *v = json_array_get(all, i);
-        const char *name = json_text(v, "name", NULL), *body = json_string_value(json_object_get(v, "body"));
+        const char *name = json_text(v, "name", NULL),
+                   *body = json_string_value(json_object_get(v, "body"));
         if (!body || strstr(name, "defect") || strstr(name, "datasource"))
             continue;
         if (strstr(name, "msg.notify") || strncmp(name, "notify", 6) == 0) {
@@ -148,10 +149,10 @@ static void recorded_bodies_come_out_unchanged(void **state)
 
 static void named_receivers_hide_the_made_up_channel(void **state)
 {
-    struct wk_webhook_request q = { .event = WK_WEBHOOK_OFFLINE, .list = true };
+    struct wk_webhook_request q = {.event = WK_WEBHOOK_OFFLINE, .list = true};
     (void)state;
 
-    q.record = (struct wk_record){ .channel_id = WK_LIT("123____cmd"), .channel_type = 8 };
+    q.record = (struct wk_record){.channel_id = WK_LIT("123____cmd"), .channel_type = 8};
     assert_int_equal(wk_webhook_body(&q), WKIM_OK);
     wk_buf_u8(&q.body, 0);
     assert_non_null(strstr((char *)q.body.p, "\"channel_id\":\"\""));
@@ -160,22 +161,25 @@ static void named_receivers_hide_the_made_up_channel(void **state)
 
 static void text_is_escaped_as_the_reference_does(void **state)
 {
-    struct wk_webhook_request q = { .event = WK_WEBHOOK_OFFLINE };
+    struct wk_webhook_request q = {.event = WK_WEBHOOK_OFFLINE};
     (void)state;
 
-    q.record = (struct wk_record){ .channel_type = 2,
-                                   .topic = WK_LIT("\"\\\n\x01<&>\xe2\x80\xa9\xe4\xb8\xad\xff\xe4\xb8") };
+    q.record = (struct wk_record){
+        .channel_type = 2, .topic = WK_LIT("\"\\\n\x01<&>\xe2\x80\xa9\xe4\xb8\xad\xff\xe4\xb8")};
     assert_int_equal(wk_webhook_body(&q), WKIM_OK);
     wk_buf_u8(&q.body, 0);
-    assert_non_null(strstr((char *)q.body.p,
-                           "\"topic\":\"\\\"\\\\\\n\\u0001\\u003c\\u0026\\u003e\\u2029\xe4\xb8\xad\\ufffd\\ufffd\\ufffd\""));
+    assert_non_null(strstr(
+        (char *)q.body.p,
+        "\"topic\":"
+        "\"\\\"\\\\\\n\\u0001\\u003c\\u0026\\u003e\\u2029\xe4\xb8\xad\\ufffd\\ufffd\\ufffd\""));
     json_t *parsed = json_loads((char *)q.body.p, 0, NULL);
     assert_non_null(parsed);
     json_decref(parsed);
     wk_buf_fini(&q.body);
 }
 
-/* ---- gzip: an inflater for one block of fixed codes ------------------------------------------------------ */
+/* ---- gzip: an inflater for one block of fixed codes
+ * ------------------------------------------------------ */
 
 struct in {
     const uint8_t *p;
@@ -188,7 +192,7 @@ static unsigned bits(struct in *in, unsigned n)
 
     for (unsigned i = 0; i < n; i++, in->at++) {
         assert_true(in->at / 8 < in->n);
-        v |= (in->p[in->at / 8] >> in->at % 8 & 1u) << i;
+        v |= ((unsigned)in->p[in->at / 8] >> in->at % 8 & 1u) << i;
     }
     return v;
 }
@@ -213,8 +217,9 @@ static unsigned symbol(struct in *in)
 
 static void copy_match(struct in *in, struct wk_buf *out, unsigned s)
 {
-    static const uint16_t base[29] = { 3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
-                                       31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258 };
+    static const uint16_t base[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
+                                      15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
+                                      67, 83, 99, 115, 131, 163, 195, 227, 258};
     unsigned c = s - 257, length, d = 0;
 
     assert_in_range(c, 0, 28);
@@ -234,7 +239,7 @@ static void check_gzip(wkim_slice text)
 
     assert_int_equal(wk_gzip(&packed, text), WKIM_OK);
     assert_true(packed.n >= 18 && packed.p[0] == 0x1f && packed.p[1] == 0x8b && packed.p[2] == 8);
-    struct in in = { packed.p + 10, packed.n - 18, 0 };
+    struct in in = {packed.p + 10, packed.n - 18, 0};
     assert_int_equal(bits(&in, 3), 3);
     for (unsigned s; (s = symbol(&in)) != 256;) {
         if (s < 256)
@@ -244,7 +249,8 @@ static void check_gzip(wkim_slice text)
     }
     assert_int_equal((in.at + 7) / 8, in.n);
     assert_int_equal(out.n, text.n);
-    assert_memory_equal(out.p ? out.p : (const uint8_t *)"", text.n ? text.p : (const uint8_t *)"", text.n);
+    assert_memory_equal(out.p ? out.p : (const uint8_t *)"", text.n ? text.p : (const uint8_t *)"",
+                        text.n);
     uint32_t tail[2];
     memcpy(tail, packed.p + packed.n - 8, 8);
     assert_int_equal(tail[0], wk_crc32_ieee(text));

@@ -1,8 +1,8 @@
 /* Webhooks.  The node decides what to send, when, and what to try again; the embedder only carries
  * requests: it takes them from a queue, delivers each by HTTP or gRPC, and answers how it went.
  *
- * Requests with the same key (a channel, a user) come one after the other: the next appears when the
- * one before was answered.  Up to webhook.workers requests per shard and event are under way.
+ * Requests with the same key (a channel, a user) come one after the other: the next appears when
+ * the one before was answered.  Up to webhook.workers requests per shard and event are under way.
  *
  * Threads: the queue by one thread at a time; answers from any thread. */
 #ifndef WKIM_HOOK_H

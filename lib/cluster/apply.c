@@ -111,6 +111,7 @@ static int apply_slot(struct wk_slot *s, struct wk_txn *txn, struct wk_list *app
     for (; rc == WKIM_OK && index <= s->apply_to; index++)
         rc = apply_entry(s, txn, index, applied);
     if (rc == WKIM_OK) {
+        s->cluster->opt.machine.batch_end(s->cluster->opt.machine.user, s, txn);
         struct wk_row_applied row = { s->apply_to, s->applied_term };
         wk_applied_put(txn, s->id, &row);
     }

@@ -66,6 +66,8 @@ struct wk_slot_machine {
      * false: the machine finishes it later (wk_call_finish). call may be NULL. */
     bool (*applied)(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, wkim_slice bytes,
                     struct wk_call *call);
+    /* Every entry of the round is applied: last chance to add rows to its transaction. */
+    void (*batch_end)(void *user, struct wk_slot *slot, struct wk_txn *txn);
     /* The transaction with everything applied since the last call is in the store. */
     void (*round_end)(void *user, struct wk_slot *slot);
     void *user;

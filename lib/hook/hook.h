@@ -23,7 +23,7 @@ enum wk_webhook_event {
 };
 enum wk_webhook_target { WK_WEBHOOK_MAIN, WK_WEBHOOK_AGENT, WK_WEBHOOK_TARGETS };
 
-#define WK_WEBHOOK_BATCH_BYTES_MAX 8388608     /* records in one msg.notify, beyond the first */
+#define WK_WEBHOOK_BATCH_BYTES_MAX 1048576     /* records in one msg.notify, beyond the first */
 #define WK_WEBHOOK_ONLINE_MAX 4096             /* entries in one user.onlinestatus */
 #define WK_WEBHOOK_ONLINE_WAIT_MS 500          /* an entry waits this long for others */
 #define WK_WEBHOOK_OFFLINE_BYTES_MAX 268435456 /* waiting msg.offline of a node */
@@ -44,8 +44,7 @@ struct wk_webhook_row {
     uint64_t id;
 };
 
-/* One HTTP or gRPC request.  While `out` it belongs to whoever sends it, until wk_webhook_answer.
- */
+/* One HTTP or gRPC request.  While `out` it belongs to its sender, until wk_webhook_answer. */
 struct wk_webhook_request {
     struct wk_list link, age; /* private */
     struct wk_post post;      /* of the composition root, for the way back */
@@ -72,8 +71,7 @@ struct wk_webhook_request {
     uint32_t n_rows;
 };
 void wk_webhook_request_unref(struct wk_webhook_request *r);
-/* The JSON text, built on first use.  Borrowed until the request is answered.  WKIM_OK or ENOMEM.
- */
+/* The JSON text, built on first use.  Borrowed until the answer.  WKIM_OK or WKIM_ENOMEM. */
 int wk_webhook_body(struct wk_webhook_request *r);
 
 /* Rows wanted of several slots.  The reader fills out, more and rc of each part. */
@@ -118,12 +116,12 @@ struct wk_webhook_options {
     bool agent; /* messages of agent channels have a receiver of their own */
 };
 
-/* Written by the machine's thread only. */
+/* Written by the machine's thread, read by any. */
 struct wk_webhook_counts {
-    uint64_t ok, failed, retry_dropped, overflow_dropped;
-    uint64_t waiting;   /* messages, lists, entries */
-    uint64_t busy_ms;   /* sum over answered requests */
-    uint64_t oldest_ms; /* when the oldest request under way was made; 0: none */
+    _Atomic uint64_t ok, failed, retry_dropped, overflow_dropped;
+    _Atomic uint64_t waiting;   /* messages, lists, entries */
+    _Atomic uint64_t busy_ms;   /* sum over answered requests */
+    _Atomic uint64_t oldest_ms; /* when the oldest request under way was made; 0: none */
 };
 
 struct wk_webhook;

@@ -57,8 +57,7 @@ static void lost(struct wk_webhook *w, int event, uint64_t n)
            (unsigned long long)n);
 }
 
-/* ---- msg.offline
- * ------------------------------------------------------------------------------------- */
+/* ---- msg.offline ----------------------------------------------------------------------------- */
 
 static int one_list(struct wk_webhook *w, struct wk_blob *message, const struct wk_record *r,
                     bool list, wkim_slice uids, uint32_t n, uint64_t now_ms)
@@ -101,8 +100,7 @@ void wk_webhook_offline(struct wk_webhook *w, struct wk_blob *message, const str
     wk_webhook_run(w, now_ms);
 }
 
-/* ---- user.onlinestatus
- * ----------------------------------------------------------------------------------- */
+/* ---- user.onlinestatus ----------------------------------------------------------------------- */
 
 /* The last request of the lane while nobody has seen it. */
 static struct wk_webhook_request *open_request(struct wk_webhook *w, uint64_t now_ms)
@@ -161,8 +159,7 @@ void wk_webhook_online(struct wk_webhook *w, const struct wk_webhook_online *o, 
         wk_webhook_run(w, now_ms);
 }
 
-/* ---- lanes
- * ------------------------------------------------------------------------------------------- */
+/* ---- lanes ----------------------------------------------------------------------------------- */
 
 void wk_webhook_lanes_pump(struct wk_webhook *w, uint64_t now_ms)
 {

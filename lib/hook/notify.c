@@ -11,8 +11,7 @@ uint64_t wk_webhook_rows_over(const struct wk_webhook *w)
     return w->opt.rows_max && w->rows > allowed ? w->rows - allowed : 0;
 }
 
-/* ---- what waits
- * ---------------------------------------------------------------------------------------- */
+/* ---- what waits ------------------------------------------------------------------------------ */
 
 static bool free_slot(const struct wk_webhook_slot *s)
 {
@@ -102,8 +101,7 @@ void wk_webhook_stored(struct wk_webhook *w, uint32_t slot, uint64_t now_ms)
         wk_webhook_run(w, now_ms);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* over: that many rows are read to be given up. */
 static void start_read(struct wk_webhook *w, uint64_t now_ms, uint64_t over)
@@ -157,8 +155,7 @@ void wk_webhook_notify_pump(struct wk_webhook *w, uint64_t now_ms)
         w->notify_due_ms = 0;
 }
 
-/* ---- from rows to requests
- * ------------------------------------------------------------------------------- */
+/* ---- from rows to requests ------------------------------------------------------------------- */
 
 struct part_cursor {
     struct wk_cursor c;

@@ -32,8 +32,7 @@ bool wk_webhook_focused(const char *const *names, size_t n, int event)
     return n == 0;
 }
 
-/* ---- requests
- * ------------------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 struct wk_webhook_request *wk_webhook_request_new(struct wk_webhook *w, int event, uint64_t now_ms)
 {
@@ -131,8 +130,7 @@ void wk_webhook_answer(struct wk_webhook *w, struct wk_webhook_request *r, uint6
     wk_webhook_run(w, now_ms);
 }
 
-/* ---- the machine
- * --------------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static uint64_t retry_pump(struct wk_webhook *w, uint64_t now_ms)
 {

@@ -6,6 +6,9 @@ static void free_channel(struct im_channel *ch)
 {
     for (int i = 0; i < 4; i++)
         im_members_unref(ch->lists[i]);
+    wk_list_remove(&ch->sent_link);
+    im_msgnos_fini(&ch->msgnos);
+    wk_buf_fini(&ch->sent_uid);
     wk_free(ch);
 }
 
@@ -73,6 +76,7 @@ int im_channel_get(struct im_slot *is, uint8_t type, wkim_slice id, struct im_ch
             ch->id_len = (uint16_t)id.n;
             memcpy(ch->key, key, id.n + 1);
             wk_list_init(&ch->lru);
+            wk_list_init(&ch->sent_link);
             rc = load(is, ch);
             if (rc == WKIM_OK)
                 rc = wk_map_put(&is->channels, &ch->entry, wk_slice(ch->key, id.n + 1));
@@ -211,6 +215,7 @@ static void purge(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im
     ch->row.n_subscribers = ch->row.n_allow = ch->row.n_deny = 0;
     if (ch->last_seq)
         wk_message_delete_range(txn, slot, &key, 1, ch->last_seq);
+    im_msgno_purge(is, txn, ch);
     ch->row.last_seq_floor = ch->last_seq; /* numbers are never given out twice */
     ch->row.retained_from = ch->last_seq + 1;
     /* Lists are loaded again from a store that does not have this batch yet: mark them empty. */

@@ -182,30 +182,6 @@ static int append_id(struct im_slot *is, const struct wk_channel_key *key, int64
     return rc < 0 ? rc : WKIM_OK;
 }
 
-static int append_no(struct im_slot *is, const struct wk_channel_key *key, wkim_slice no, bool oldest,
-                     struct wk_buf *out)
-{
-    uint64_t seqs[WK_MSGNO_SEQS_MAX];
-    wkim_ssize n = wk_msgno_get(wk_slot_store(is->slot), wk_slot_id(is->slot), key, no, seqs);
-
-    for (wkim_ssize i = 0; i < n; i++) {
-        uint64_t seq = seqs[oldest ? i : n - 1 - i];
-        struct wk_buf row = WK_BUF_INIT;
-        struct wk_record r;
-        int rc = wk_message_get(wk_slot_store(is->slot), wk_slot_id(is->slot), key, seq, &row);
-        bool same = rc == WKIM_OK && wk_record_decode(&r, wk_buf_slice(&row)) == WKIM_OK &&
-                    wk_slice_eq(r.client_msg_no, no);
-        if (same)
-            wk_buf_str(out, wk_buf_slice(&row));
-        wk_buf_fini(&row);
-        if (same)
-            return WKIM_OK;
-        if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
-            return rc;
-    }
-    return n < 0 ? (int)n : WKIM_OK;
-}
-
 static void get_read(struct im_slot *is, struct wk_call *c)
 {
     struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
@@ -219,7 +195,7 @@ static void get_read(struct im_slot *is, struct wk_call *c)
     for (uint64_t n = wk_cursor_varint(&cur); n && !cur.bad && rc == WKIM_OK; n--)
         rc = append_id(is, &key, (int64_t)wk_cursor_u64(&cur), &c->out);
     for (uint64_t n = wk_cursor_varint(&cur); n && !cur.bad && rc == WKIM_OK; n--)
-        rc = append_no(is, &key, wk_cursor_str(&cur), oldest, &c->out);
+        rc = im_msgno_lookup(is, &key, wk_cursor_str(&cur), oldest, &c->out);
     c->code = cur.bad ? WKIM_EPROTO : rc;
     if (c->out.n > ANSWER_BYTES_MAX)
         c->code = WKIM_ETOOBIG;

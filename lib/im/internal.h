@@ -32,6 +32,16 @@ bool im_members_has(const struct im_members *m, wkim_slice uid);
 int im_members_add(struct im_members **m, struct wk_cluster *c, wkim_slice uid);
 int im_members_remove(struct im_members **m, wkim_slice uid);
 
+/* Fingerprints of the newest client_msg_nos of a channel (msgno.c). */
+struct im_msgnos {
+    uint32_t *fp;
+    uint64_t *filter;   /* one bit per fingerprint value, FILTER_BITS per entry of cap */
+    uint32_t n, cap;
+    uint64_t first_seq; /* of fp[0] */
+    bool loaded;
+};
+#define IM_TABLE_MSGNO 100 /* rows of fingerprints */
+
 /* A channel in memory, on the shard of its slot.  Everything can be read again from the store. */
 struct im_channel {
     struct wk_map_entry entry;
@@ -40,6 +50,10 @@ struct im_channel {
     bool row_stored;
     uint64_t last_seq;
     struct im_members *lists[4]; /* by enum wk_list_kind; NULL: not loaded */
+    struct im_msgnos msgnos;
+    struct wk_buf sent_uid;      /* sender of the newest numbers whose row is not written yet */
+    uint64_t sent_seq;
+    struct wk_list sent_link;    /* im_slot.sent */
     uint8_t type;
     uint16_t id_len;
     uint8_t key[];               /* type, id */
@@ -76,6 +90,7 @@ struct im_slot {
     struct im_fresh *fresh;
     size_t n_fresh, cap_fresh;
     struct wk_map conv_overlay; /* rows changed in this round */
+    struct wk_list sent;       /* channels with sent_uid to write at the end of the batch */
     struct wk_list effects;    /* outbox runs under way */
 };
 
@@ -114,6 +129,17 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c);
 int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in, struct wk_call *c);
 bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c);
 void im_fresh_clear(struct im_slot *is);
+void im_sent_write(struct im_slot *is, struct wk_txn *txn);
+/* msgno.c: find calls each() for candidates in the window, newest first, until it returns non-zero. */
+int im_msgno_find(struct im_slot *is, struct im_channel *ch, wkim_slice client_msg_no,
+                  int (*each)(void *arg, uint64_t seq), void *arg);
+int im_msgno_add(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, uint64_t seq,
+                 wkim_slice client_msg_no);
+void im_msgno_purge(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch);
+void im_msgnos_fini(struct im_msgnos *m);
+/* Append the record (str) with this client_msg_no, from the store only; any thread. */
+int im_msgno_lookup(struct im_slot *is, const struct wk_channel_key *key, wkim_slice client_msg_no,
+                    bool oldest, struct wk_buf *out);
 /* notify.c */
 int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id, const struct wk_channel_key *key,
                   uint64_t seq);

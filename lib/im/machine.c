@@ -19,6 +19,7 @@ static int slot_open(void *user, struct wk_slot *slot)
     wk_map_init(&is->conv_overlay, seed + 2);
     wk_list_init(&is->lru);
     wk_list_init(&is->effects);
+    wk_list_init(&is->sent);
     wk_slot_set_state(slot, is);
     return WKIM_OK;
 }
@@ -140,6 +141,12 @@ static bool applied(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, 
     }
 }
 
+static void batch_end(void *user, struct wk_slot *slot, struct wk_txn *txn)
+{
+    (void)user;
+    im_sent_write(im_slot_of(slot), txn);
+}
+
 static void round_end(void *user, struct wk_slot *slot)
 {
     struct im_slot *is = im_slot_of(slot);
@@ -154,7 +161,7 @@ struct wk_slot_machine im_machine(struct im *im)
 {
     return (struct wk_slot_machine){ .open = slot_open, .close = slot_close, .lead = slot_lead,
                                      .handle = handle, .apply = apply, .applied = applied,
-                                     .round_end = round_end, .user = im };
+                                     .batch_end = batch_end, .round_end = round_end, .user = im };
 }
 
 int im_new(struct im **out, const struct im_options *opt)

@@ -40,70 +40,97 @@ static int fresh_add(struct im_slot *is, const struct wk_record *r)
     return WKIM_OK;
 }
 
-/* What is known of a client_msg_no: earlier numbers, and whether one of them is this very message. */
+/* Whether this very message was sent before: same sender, channel, client_msg_no and payload. */
 struct known {
-    uint64_t seqs[WK_MSGNO_SEQS_MAX];
-    size_t n;
+    struct im_slot *is;
+    const struct wk_channel_key *key;
+    const struct wk_record *r;
     bool duplicate;
     uint64_t seq;
     int64_t message_id;
 };
 
-static void known_add(struct known *k, uint64_t seq)
+static bool is_fresh(const struct known *k, uint64_t seq, bool *same)
 {
-    if (k->n == WK_MSGNO_SEQS_MAX) {
-        memmove(k->seqs, k->seqs + 1, (WK_MSGNO_SEQS_MAX - 1) * sizeof(k->seqs[0]));
-        k->n--;
-    }
-    k->seqs[k->n++] = seq;
-}
+    uint64_t hash = fresh_hash(k->r), check = content_hash(k->r);
 
-static int compare_stored(struct im_slot *is, const struct wk_channel_key *key,
-                          const struct wk_record *r, uint64_t seq, struct known *k)
-{
-    struct wk_buf row = WK_BUF_INIT;
-    struct wk_record old;
-    int rc = wk_message_get(wk_slot_store(is->slot), wk_slot_id(is->slot), key, seq, &row);
-
-    if (rc == WKIM_OK && wk_record_decode(&old, wk_buf_slice(&row)) == WKIM_OK &&
-        wk_slice_eq(old.client_msg_no, r->client_msg_no) && wk_slice_eq(old.from_uid, r->from_uid) &&
-        wk_slice_eq(old.payload, r->payload)) {
-        k->duplicate = true;
-        k->seq = old.message_seq;
-        k->message_id = old.message_id;
-    }
-    wk_buf_fini(&row);
-    return rc == WKIM_ENOTFOUND ? WKIM_OK : rc;
-}
-
-static int find_known(struct im_slot *is, const struct wk_channel_key *key, const struct wk_record *r,
-                      struct known *k)
-{
-    wkim_ssize n = wk_msgno_get(wk_slot_store(is->slot), wk_slot_id(is->slot), key, r->client_msg_no,
-                                k->seqs);
-    int rc = n < 0 ? (int)n : WKIM_OK;
-
-    k->n = n > 0 ? (size_t)n : 0;
-    for (size_t i = 0; rc == WKIM_OK && is->im->opt.idempotent && i < k->n && !k->duplicate; i++)
-        rc = compare_stored(is, key, r, k->seqs[i], k);
-    if (rc != WKIM_OK || k->duplicate)
-        return rc;
-    if (is->n_fresh) {
-        uint64_t hash = fresh_hash(r), check = content_hash(r);
-        for (size_t i = 0; i < is->n_fresh; i++) {
-            const struct im_fresh *f = &is->fresh[i];
-            if (f->hash != hash)
-                continue;
-            if (f->check == check && is->im->opt.idempotent) {
-                k->duplicate = true;
-                k->seq = f->seq;
-                k->message_id = f->message_id;
-                return WKIM_OK;
-            }
-            known_add(k, f->seq);
+    for (size_t i = 0; i < k->is->n_fresh; i++) {
+        const struct im_fresh *f = &k->is->fresh[i];
+        if (f->hash == hash && f->seq == seq) {
+            *same = f->check == check;
+            return true;
         }
     }
-    return WKIM_OK;
+    return false;
+}
+
+static int compare(void *arg, uint64_t seq)
+{
+    struct known *k = arg;
+    struct wk_buf row = WK_BUF_INIT;
+    struct wk_record old;
+    bool same = false;
+    int rc = WKIM_OK;
+
+    if (!is_fresh(k, seq, &same)) {
+        rc = wk_message_get(wk_slot_store(k->is->slot), wk_slot_id(k->is->slot), k->key, seq, &row);
+        same = rc == WKIM_OK && wk_record_decode(&old, wk_buf_slice(&row)) == WKIM_OK &&
+               wk_slice_eq(old.client_msg_no, k->r->client_msg_no) &&
+               wk_slice_eq(old.from_uid, k->r->from_uid) && wk_slice_eq(old.payload, k->r->payload);
+        k->message_id = same ? old.message_id : 0;
+    } else if (same) {
+        for (size_t i = 0; i < k->is->n_fresh; i++) {
+            if (k->is->fresh[i].seq == seq && k->is->fresh[i].hash == fresh_hash(k->r))
+                k->message_id = k->is->fresh[i].message_id;
+        }
+    }
+    wk_buf_fini(&row);
+    if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
+        return rc;
+    if (!same)
+        return 0;
+    k->duplicate = true;
+    k->seq = seq;
+    return 1;
+}
+
+/* ---- last numbers per sender: one row per sender and batch ------------------------------------------ */
+
+static void sent_put(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch)
+{
+    struct wk_channel_key key = im_channel_key(ch);
+
+    wk_sent_put(txn, wk_slot_id(is->slot), &key, wk_buf_slice(&ch->sent_uid), ch->sent_seq);
+}
+
+void im_sent_write(struct im_slot *is, struct wk_txn *txn)
+{
+    struct wk_list *n;
+
+    while ((n = wk_list_pop(&is->sent))) {
+        struct im_channel *ch = WK_CONTAINER(n, struct im_channel, sent_link);
+        sent_put(is, txn, ch);
+        wk_buf_clear(&ch->sent_uid);
+    }
+}
+
+static int sent_note(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, wkim_slice uid,
+                     uint64_t seq)
+{
+    bool waiting = ch->sent_link.next != &ch->sent_link;
+
+    if (waiting && wk_slice_eq(wk_buf_slice(&ch->sent_uid), uid)) {
+        ch->sent_seq = seq;
+        return WKIM_OK;
+    }
+    if (waiting)
+        sent_put(is, txn, ch);
+    else
+        wk_list_push(&is->sent, &ch->sent_link);
+    wk_buf_clear(&ch->sent_uid);
+    wk_buf_bytes(&ch->sent_uid, uid.p, uid.n);
+    ch->sent_seq = seq;
+    return ch->sent_uid.oom ? WKIM_ENOMEM : WKIM_OK;
 }
 
 /* ---- on the leader, before the log ------------------------------------------------------------------ */
@@ -211,7 +238,7 @@ static void first_message(struct im_slot *is, struct wk_txn *txn, uint64_t id, s
 }
 
 static int store_message(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch,
-                         struct wk_record *r, uint8_t *bytes, size_t n, struct known *k)
+                         struct wk_record *r, uint8_t *bytes, size_t n)
 {
     struct wk_channel_key key = im_channel_key(ch);
     uint32_t slot = wk_slot_id(is->slot);
@@ -219,14 +246,13 @@ static int store_message(struct im_slot *is, struct wk_txn *txn, struct im_chann
     r->message_seq = ch->last_seq + 1;
     wk_record_patch(bytes, r->message_seq, r->timestamp_ms);
     wk_message_put(txn, slot, &key, r->message_seq, wk_slice(bytes, n));
-    if (r->client_msg_no.n) {
-        known_add(k, r->message_seq);
-        wk_msgno_put(txn, slot, &key, r->client_msg_no, k->seqs, k->n);
-        if (fresh_add(is, r) != WKIM_OK)
-            return WKIM_ENOMEM;
-    }
-    if (!wk_slice_eq(r->from_uid, WK_LIT(IM_SYSTEM_UID)))
-        wk_sent_put(txn, slot, &key, r->from_uid, r->message_seq);
+    int rc = im_msgno_add(is, txn, ch, r->message_seq, r->client_msg_no);
+    if (rc == WKIM_OK && r->client_msg_no.n)
+        rc = fresh_add(is, r);
+    if (rc == WKIM_OK && !wk_slice_eq(r->from_uid, WK_LIT(IM_SYSTEM_UID)))
+        rc = sent_note(is, txn, ch, r->from_uid, r->message_seq);
+    if (rc != WKIM_OK)
+        return rc;
     ch->last_seq = r->message_seq;
     return WKIM_OK;
 }
@@ -236,7 +262,8 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
     struct im_send_head h;
     struct wk_record r;
     struct im_channel *ch;
-    struct known k = { .n = 0 };
+    struct wk_channel_key key;
+    struct known k = { .is = is, .key = &key, .r = &r };
     struct wk_buf copy = WK_BUF_INIT;
 
     /* With a waiting call its own bytes are numbered in place: they are what is stored and sent. */
@@ -244,10 +271,10 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
         wk_record_decode(&r, h.record) != WKIM_OK)
         return WKIM_OK;
     int rc = im_channel_get(is, r.channel_type, r.channel_id, &ch);
-    struct wk_channel_key key = { r.channel_type, r.channel_id };
-    if (rc == WKIM_OK && r.client_msg_no.n)
-        rc = find_known(is, &key, &r, &k);
-    if (rc != WKIM_OK)
+    key = (struct wk_channel_key){ r.channel_type, r.channel_id };
+    if (rc == WKIM_OK && r.client_msg_no.n && is->im->opt.idempotent)
+        rc = im_msgno_find(is, ch, r.client_msg_no, compare, &k);
+    if (rc < 0)
         return rc;
     if (k.duplicate) {
         if (c) {
@@ -264,7 +291,7 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
         wk_buf_bytes(&copy, h.record.p, h.record.n);
         bytes = copy.p;
     }
-    rc = copy.oom ? WKIM_ENOMEM : store_message(is, txn, ch, &r, bytes, h.record.n, &k);
+    rc = copy.oom ? WKIM_ENOMEM : store_message(is, txn, ch, &r, bytes, h.record.n);
     if (rc == WKIM_OK && (h.bits & IM_SEND_NOTIFY))
         rc = im_notify_put(is, txn, id, &key, r.message_seq);
     if (rc == WKIM_OK) {

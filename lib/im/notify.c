@@ -44,8 +44,7 @@ int im_notify_done_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     return WKIM_OK;
 }
 
-/* ---- reader threads
- * -------------------------------------------------------------------------------- */
+/* ---- reader threads -------------------------------------------------------------------------- */
 
 struct rows {
     struct wk_buf out; /* repeated (u64 id, str value) */

@@ -63,6 +63,22 @@ void wk_conn_input(struct wk_conn *c, wkim_slice in); /* @shard */
 void wk_conn_wake(struct wk_conn *c);       /* ask for a flush at the end of the round */
 void wk_conn_destroy(struct wk_conn *c);    /* @shard; the object lives until its last reference */
 void wk_conn_unref(struct wk_conn *c);
+/* Wake it at at_ms for its limits; closes it where that cannot be had. @shard */
+void wk_conn_arm(struct wk_conn *c, uint64_t at_ms);
+/* What follows every step that may have changed the session. @shard */
+void wk_conn_after_input(struct wk_conn *c);
+struct wk_node_shard *wk_conn_per(const struct wk_conn *c); /* the shard it lives on now */
+
+/* conn_login.c */
+void wk_conn_on_connect(void *conn, const struct wk_connect *p, bool json);
+void wk_conn_move(struct wk_conn *c); /* to the shard of its uid's slot; login goes on there */
+/* conn_send.c */
+void wk_conn_on_send(void *conn, const struct wk_send *s, uint8_t flags, wkim_slice plain,
+                     uint64_t ack);
+int64_t wk_conn_on_send_refused(void *conn, const struct wk_send *s, uint8_t reason);
+/* conn_push.c */
+extern const struct im_conn_ops wk_conn_im_ops;
+
 /* retry.c */
 int wk_conn_track(struct wk_conn *c, const struct im_push *p);
 void wk_conn_acked(struct wk_conn *c, int64_t message_id);

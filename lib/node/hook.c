@@ -47,8 +47,7 @@ static void settle(struct wk_node_hook_shard *h)
         atomic_store(&h->idle, wk_webhook_idle(h->hook) && !h->removing);
 }
 
-/* ---- to the embedder and back
- * --------------------------------------------------------------------------- */
+/* ---- to the embedder and back ---------------------------------------------------------------- */
 
 static void returned(struct wk_shard *s, struct wk_post *p)
 {
@@ -123,9 +122,7 @@ int wkim_node_hooks(wkim_node *n, wkim_queue *q)
     return WKIM_OK;
 }
 
-/* ---- rows
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 struct read {
     struct wk_read_job job;
@@ -282,8 +279,7 @@ static void remove_row(void *user, uint32_t slot, uint64_t id)
         remove_later(h, REMOVE_DELAY_MS);
 }
 
-/* ---- the machine's clock
- * ------------------------------------------------------------------------------------ */
+/* ---- the machine's clock --------------------------------------------------------------------- */
 
 static void on_timer(struct wk_timer *t)
 {
@@ -300,9 +296,7 @@ static void wake(void *user, uint64_t at_ms)
                "reason=\"out of memory\"");
 }
 
-/* ---- from im
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- from im --------------------------------------------------------------------------------- */
 
 static void on_notify(void *user, uint32_t slot)
 {
@@ -363,9 +357,7 @@ void wk_node_hook_online(struct wkim_node *n, wkim_slice uid, uint8_t device_fla
     settle(h);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static bool filled(const struct wkim_node *n, const char *key)
 {
@@ -502,7 +494,11 @@ void wk_node_hook_free(struct wkim_node *n)
 {
     for (uint32_t i = 0; n->hook && n->hook->per && i < n->n_shards; i++) {
         struct wk_node_hook_shard *h = &n->hook->per[i];
+        if (!h->shard)
+            break; /* the start failed half-way */
         uint32_t slots = h->removals ? h->n_slots : 0;
+        wk_timer_disarm(&h->shard->timers, &h->timer);
+        wk_timer_disarm(&h->shard->timers, &h->remove_timer);
         wk_webhook_free(h->hook);
         for (uint32_t k = 0; k < slots; k++)
             wk_buf_fini(&h->removals[k].ids);
@@ -516,18 +512,16 @@ void wk_node_hook_free(struct wkim_node *n)
     n->hook_queue = NULL;
 }
 
-/* ---- metrics
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- metrics --------------------------------------------------------------------------------- */
 
 struct totals {
     struct wk_webhook_counts c[WK_WEBHOOK_EVENTS];
     uint64_t unsent[WK_WEBHOOK_EVENTS], oldest_ms;
 };
 
-static uint64_t look(const uint64_t *v)
+static uint64_t look(const _Atomic uint64_t *v)
 {
-    return __atomic_load_n(v, __ATOMIC_RELAXED);
+    return atomic_load_explicit(v, memory_order_relaxed);
 }
 
 static void add_up(const struct wkim_node *n, struct totals *t)
@@ -535,6 +529,8 @@ static void add_up(const struct wkim_node *n, struct totals *t)
     for (int e = 0; n->hook && e < WK_WEBHOOK_EVENTS; e++) {
         t->unsent[e] = atomic_load_explicit(&n->hook->unsent[e], memory_order_relaxed);
         for (uint32_t i = 0; n->hook->per && i < n->n_shards; i++) {
+            if (!n->hook->per[i].hook)
+                continue; /* the start failed half-way */
             const struct wk_webhook_counts *c = wk_webhook_counts(n->hook->per[i].hook, e);
             uint64_t oldest = look(&c->oldest_ms);
             t->c[e].ok += look(&c->ok);
@@ -585,9 +581,14 @@ void wk_node_hook_metrics(const struct wkim_node *n, struct wk_buf *b)
         row(b, "wkim_webhook_dropped_total", e, "reason", "queue_full", t.c[e].overflow_dropped);
         row(b, "wkim_webhook_dropped_total", e, "reason", "no_transport", t.unsent[e]);
     }
-    head(b, "wkim_webhook_busy_ms_total", "counter", "time requests were under way, summed");
-    for (int e = 0; e < WK_WEBHOOK_EVENTS; e++)
-        row(b, "wkim_webhook_busy_ms_total", e, NULL, NULL, t.c[e].busy_ms);
+    head(b, "wkim_webhook_duration_seconds", "summary", "time webhook requests took");
+    for (int e = 0; e < WK_WEBHOOK_EVENTS; e++) {
+        const char *name = wk_webhook_event_name(e);
+        wk_buf_printf(b, "wkim_webhook_duration_seconds_sum{event=\"%s\"} %llu.%03llu\n", name,
+                      (unsigned long long)(t.c[e].busy_ms / 1000),
+                      (unsigned long long)(t.c[e].busy_ms % 1000));
+        row(b, "wkim_webhook_duration_seconds_count", e, NULL, NULL, t.c[e].ok + t.c[e].failed);
+    }
     head(b, "wkim_webhook_oldest_seconds", "gauge",
          "age of the oldest webhook request not yet delivered");
     wk_buf_printf(

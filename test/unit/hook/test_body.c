@@ -178,8 +178,7 @@ static void text_is_escaped_as_the_reference_does(void **state)
     wk_buf_fini(&q.body);
 }
 
-/* ---- gzip: an inflater for one block of fixed codes
- * ------------------------------------------------------ */
+/* ---- gzip: an inflater for one block of fixed codes ------------------------------------------ */
 
 struct in {
     const uint8_t *p;

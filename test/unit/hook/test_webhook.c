@@ -219,8 +219,7 @@ static uint32_t left(const struct world *w)
     return n;
 }
 
-/* ---- msg.notify
- * ------------------------------------------------------------------------------------------ */
+/* ---- msg.notify ------------------------------------------------------------------------------ */
 
 static void pauses_double_up_to_thirty_seconds(void **state)
 {
@@ -526,8 +525,7 @@ static void random_failures_lose_and_reorder_nothing(void **state)
     }
 }
 
-/* ---- in memory
- * ------------------------------------------------------------------------------------------ */
+/* ---- in memory ------------------------------------------------------------------------------- */
 
 static void offline(struct world *w, int64_t message_id, const char *channel, uint32_t n)
 {
@@ -673,9 +671,7 @@ static void the_same_entries_at_another_time_are_another_delivery(void **state)
     world_free(w);
 }
 
-/* ---- memory
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* A round with an allocation that fails: counted or tried again, never lost in silence, no leak. */
 static void every_allocation_may_fail(void **state)

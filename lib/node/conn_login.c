@@ -1,0 +1,140 @@
+/* From CONNECT to CONNACK: checks, the way to the shard of the uid's slot, the verdict. */
+#include "node/conn.h"
+#include "base/limits.h"
+
+void wk_conn_on_connect(void *user, const struct wk_connect *p, bool json)
+{
+    struct wk_conn *c = user;
+    size_t n = p->uid.n + p->device_id.n + p->token.n;
+
+    c->json = json;
+    c->in_packets++;
+    wk_conn_per(c)->count.in_packets++;
+    if (wk_slice_blank(p->uid) || wk_slice_has_any(p->uid, "@#&") || p->uid.n > WK_ID_BYTES_MAX ||
+        p->device_id.n > WK_ID_BYTES_MAX) {
+        wk_session_close(c->session); /* as the reference: nothing is answered */
+        return;
+    }
+    uint8_t reason = wk_session_key_check(c->session, p);
+    if (reason != WKIM_REASON_SUCCESS) {
+        wk_session_refuse(c->session, reason);
+        return;
+    }
+    c->text = wk_malloc(n + 1);
+    if (!c->text) {
+        wk_session_close(c->session);
+        return;
+    }
+    uint8_t *at = (uint8_t *)c->text;
+    wkim_slice *to[3] = { &c->im.uid, &c->im.device_id, &c->token };
+    const wkim_slice from[3] = { p->uid, p->device_id, p->token };
+    for (int i = 0; i < 3; i++) {
+        if (from[i].n)
+            memcpy(at, from[i].p, from[i].n);
+        *to[i] = wk_slice(at, from[i].n);
+        at += from[i].n;
+    }
+    c->im.device_flag = p->device_flag;
+    c->target_slot = wk_cluster_slot_of(c->node->cluster, c->im.uid);
+    c->move = true; /* once feed has returned */
+}
+
+struct login {
+    struct wk_call call;
+    struct wk_conn *conn;
+};
+
+static void login_done(struct wk_call *call)
+{
+    struct login *l = WK_CONTAINER(call, struct login, call);
+    struct wk_conn *c = l->conn;
+    int code = call->code, reason = call->reason;
+
+    wk_call_fini(call);
+    wk_free(l);
+    if (c->closed) {
+        wk_conn_unref(c);
+        return;
+    }
+    if (code != WKIM_OK) {
+        wk_session_close(c->session); /* not ready: the SDK tries again after a plain close */
+    } else if (reason != WKIM_REASON_SUCCESS) {
+        wk_conn_per(c)->count.refused_logins++;
+        wk_session_refuse(c->session, (uint8_t)reason);
+    } else {
+        wk_conn_per(c)->count.logins++;
+        if (wk_session_accept(c->session, c->shard->wall_ms) == WKIM_OK) {
+            c->out_packets++;
+            (void)wk_session_resume(c->session, c->last_in_ms, c->shard->wall_ms);
+        }
+    }
+    /* The token is not needed any more. */
+    if (c->token.n)
+        explicit_bzero(c->text + c->im.uid.n + c->im.device_id.n, c->token.n);
+    wk_conn_after_input(c);
+    wk_conn_unref(c);
+}
+
+static void login(struct wk_conn *c)
+{
+    struct login *l = wk_calloc(1, sizeof(*l));
+    struct wk_buf b = WK_BUF_INIT;
+
+    wk_buf_u8(&b, c->im.device_flag);
+    wk_buf_str(&b, c->im.uid);
+    wk_buf_str(&b, c->im.device_id);
+    wk_buf_str(&b, c->token);
+    struct wk_blob *in = l && !b.oom ? wk_blob_copy(b.p, b.n) : NULL;
+    wk_buf_fini(&b);
+    if (!in) {
+        wk_free(l);
+        wk_conn_destroy(c);
+        return;
+    }
+    wk_call_init(&l->call, IM_LOGIN, in, login_done);
+    l->conn = c;
+    l->call.mark = &c->im;
+    l->call.slot = c->target_slot;
+    l->call.origin = c->shard;
+    c->refs++;
+    wk_call_send(c->node->cluster, &l->call);
+}
+
+static void arrive(struct wk_shard *s, struct wk_post *p)
+{
+    struct wk_conn *c = WK_CONTAINER(p, struct wk_conn, post);
+    struct wk_node_shard *ns = wk_node_shard(c->node, s);
+
+    wk_session_rebind(c->session, ns->crypto, c);
+    wk_list_push(&ns->conns, &c->link);
+    ns->count.connections++;
+    if (atomic_load(&c->node->stopping) || c->tr->attach(c) != WKIM_OK) {
+        wk_conn_destroy(c);
+        return;
+    }
+    c->tr->want_input(c, false);
+    wk_conn_arm(c, s->now_ms + c->node->set.auth_ms);
+    if (!c->closed)
+        login(c);
+}
+
+/* The connection goes to live where its uid's slot lives: presence, its own sends' answers and what is
+ * delivered to it then need no further hop. */
+void wk_conn_move(struct wk_conn *c)
+{
+    struct wk_shard *to = wk_cluster_shard_of(c->node->cluster, c->target_slot);
+
+    c->move = false;
+    if (to == c->shard) {
+        c->tr->want_input(c, false);
+        login(c);
+        return;
+    }
+    c->tr->detach(c);
+    wk_timer_disarm(&c->shard->timers, &c->timer);
+    wk_list_remove(&c->link);
+    wk_conn_per(c)->count.connections--;
+    c->shard = to;
+    c->post.run = arrive;
+    wk_shard_post(to, &c->post);
+}

@@ -1,0 +1,155 @@
+/* SENDs of a connection: checks, the call into the slots, SENDACK, credit. */
+#include "node/conn.h"
+#include "base/limits.h"
+
+#define INFLIGHT_BYTES_MAX 4194304u /* of SENDs of one connection not yet answered */
+#define SEND_POOL_MAX 4096
+
+/* One SEND on its way through the slots. */
+struct send_op {
+    struct wk_call call;
+    struct wk_conn *conn;
+    uint64_t ack;
+    uint32_t bytes;
+    struct send_op *next;
+};
+
+static void send_done(struct wk_call *call)
+{
+    struct send_op *op = WK_CONTAINER(call, struct send_op, call);
+    struct wk_conn *c = op->conn;
+    struct wk_node_shard *ns = wk_conn_per(c);
+    uint8_t reason = call->code == WKIM_OK || call->code == WKIM_EDENIED ? (uint8_t)call->reason
+                                                                         : WKIM_REASON_SYSTEM_ERROR;
+
+    c->inflight_bytes -= op->bytes;
+    if (!c->closed) {
+        c->out_packets++;
+        ns->count.out_packets++;
+        if (reason != WKIM_REASON_SUCCESS)
+            ns->count.refused_sends++;
+        (void)wk_session_sendack(c->session, op->ack, (int64_t)call->number[0],
+                                 reason == WKIM_REASON_SUCCESS ? call->number[1] : 0, reason);
+        if (c->paused && c->inflight_bytes < INFLIGHT_BYTES_MAX / 2) {
+            c->paused = false;
+            wk_session_pause(c->session, false);
+            (void)wk_session_resume(c->session, c->last_in_ms, c->shard->wall_ms);
+        }
+        if (!c->want_in || c->paused)
+            c->tr->want_input(c, !wk_session_blocked(c->session) && !c->paused);
+        wk_conn_wake(c);
+    }
+    wk_call_fini(call);
+    if (ns->n_free_sends < SEND_POOL_MAX) {
+        op->next = ns->free_sends;
+        ns->free_sends = op;
+        ns->n_free_sends++;
+    } else {
+        wk_free(op);
+    }
+    wk_conn_unref(c);
+}
+
+void wk_conn_free_pool(struct wk_node_shard *ns)
+{
+    while (ns->free_sends) {
+        struct send_op *op = ns->free_sends;
+        ns->free_sends = op->next;
+        wk_free(op);
+    }
+}
+
+static struct send_op *send_new(struct wk_node_shard *ns)
+{
+    struct send_op *op = ns->free_sends;
+
+    if (!op)
+        return wk_malloc(sizeof(*op));
+    ns->free_sends = op->next;
+    ns->n_free_sends--;
+    return op;
+}
+
+static uint8_t check_send(const struct wk_conn *c, const struct wk_send *s, wkim_slice plain)
+{
+    if (c->im.kicked)
+        return WKIM_REASON_KICK;
+    if (c->im.send_ban)
+        return WKIM_REASON_SEND_BAN;
+    if (s->channel_id.n == 0 || s->channel_id.n > WK_ID_BYTES_MAX || wk_slice_has_any(s->channel_id, "@#&"))
+        return WKIM_REASON_CHANNEL_ID;
+    if (plain.n > c->node->set.payload_max)
+        return WKIM_REASON_NOT_ALLOW_SEND;
+    return WKIM_REASON_SUCCESS;
+}
+
+static void refuse_send(struct wk_conn *c, uint64_t ack, int64_t message_id, uint8_t reason)
+{
+    wk_conn_per(c)->count.refused_sends++;
+    c->out_packets++;
+    (void)wk_session_sendack(c->session, ack, message_id, 0, reason);
+}
+
+void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_slice plain, uint64_t ack)
+{
+    struct wk_conn *c = user;
+    struct wk_node_shard *ns = wk_conn_per(c);
+    struct wk_buf *b = &ns->scratch;
+
+    c->in_msgs++;
+    c->in_packets++;
+    ns->count.in_msgs++;
+    ns->count.in_packets++;
+    int64_t id = wk_snowflake_next(&ns->ids, c->shard->wall_ms);
+    uint8_t reason = check_send(c, s, plain);
+    if (reason != WKIM_REASON_SUCCESS) {
+        refuse_send(c, ack, id, reason);
+        return;
+    }
+    /* The stored id is built behind the request and copied from there into the record. */
+    struct wk_buf sid = WK_BUF_INIT;
+    im_stored_id(&sid, s->channel_type, s->channel_id, c->im.uid);
+    struct wk_record r = { .flags = flags & (WKIM_FLAG_NO_PERSIST | WKIM_FLAG_RED_DOT | WKIM_FLAG_SYNC_ONCE),
+                           .setting = s->setting, .channel_type = s->channel_type, .message_id = id,
+                           .expire_s = s->expire, .client_seq = s->client_seq,
+                           .channel_id = wk_buf_slice(&sid), .from_uid = c->im.uid,
+                           .client_msg_no = s->client_msg_no, .topic = s->topic,
+                           .stream_no = s->stream_no, .payload = plain };
+    struct im_send_head h = { .conn_id = c->im.id };
+    wk_buf_clear(b);
+    im_send_encode(b, &h, &r);
+    struct send_op *op = b->oom || sid.oom ? NULL : send_new(ns);
+    struct wk_blob *in = op ? wk_blob_copy(b->p, b->n) : NULL;
+    if (!in) {
+        wk_free(op);
+        wk_buf_fini(&sid);
+        refuse_send(c, ack, id, WKIM_REASON_SYSTEM_ERROR);
+        return;
+    }
+    bool person = s->channel_type == WKIM_CHANNEL_PERSON;
+    wk_call_init(&op->call, person ? IM_SEND_PEER : IM_SEND, in, send_done);
+    op->call.slot = wk_cluster_slot_of(c->node->cluster, person ? s->channel_id : im_base_id(r.channel_id));
+    wk_buf_fini(&sid);
+    op->call.origin = c->shard;
+    op->conn = c;
+    op->ack = ack;
+    op->bytes = (uint32_t)b->n;
+    c->refs++;
+    c->inflight_bytes += op->bytes;
+    if (c->inflight_bytes > INFLIGHT_BYTES_MAX && !c->paused) {
+        c->paused = true;
+        wk_session_pause(c->session, true);
+    }
+    wk_call_send(c->node->cluster, &op->call);
+}
+
+int64_t wk_conn_on_send_refused(void *user, const struct wk_send *s, uint8_t reason)
+{
+    struct wk_conn *c = user;
+    (void)s;
+    (void)reason;
+    c->in_msgs++;
+    c->in_packets++;
+    wk_conn_per(c)->count.refused_sends++;
+    return wk_snowflake_next(&wk_conn_per(c)->ids, c->shard->wall_ms);
+}

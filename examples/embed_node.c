@@ -38,8 +38,8 @@ static int wait_call(wkim_queue *q)
                    (long long)wkim_reply_number(r, WKIM_NUMBER_MESSAGE_SEQ));
         } else if (wkim_reply_message(r, 0, &m) == WKIM_OK) {
             events++;
-            printf("event: stored \"%.*s\" from %.*s\n", (int)m.payload.n, (const char *)m.payload.p,
-                   (int)m.from_uid.n, (const char *)m.from_uid.p);
+            printf("event: stored \"%.*s\" from %.*s\n", (int)m.payload.n,
+                   (const char *)m.payload.p, (int)m.from_uid.n, (const char *)m.from_uid.p);
         }
         wkim_reply_free(r);
         if (code != WKIM_OK)

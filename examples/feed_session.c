@@ -1,4 +1,4 @@
-/* A client connection over a transport of your own: bytes in with feed, frames out with drain.  Here
+/* A client connection over a transport of your own: bytes in with feed, frames out with drain. Here
  * the "transport" is this program, which plays a client that logs in and sends one message. */
 #include <pthread.h>
 #include <stdio.h>
@@ -93,7 +93,8 @@ int main(int argc, char **argv)
         return fprintf(stderr, "usage: %s DATA_DIR\n", argv[0]), 2;
     if (wkim_config_new(&cfg) != WKIM_OK ||
         wkim_config_set(cfg, "dataDir", argv[1], WKIM_SOURCE_FLAG, NULL, &err) != WKIM_OK ||
-        wkim_config_set(cfg, "disableEncryption", "true", WKIM_SOURCE_FLAG, NULL, &err) != WKIM_OK ||
+        wkim_config_set(cfg, "disableEncryption", "true", WKIM_SOURCE_FLAG, NULL, &err) !=
+            WKIM_OK ||
         wkim_node_new(&node, cfg, &err) != WKIM_OK || wkim_node_start(node, &err) != WKIM_OK)
         return fprintf(stderr, "%s\n", err.text), 1;
     wkim_config_free(cfg);

@@ -31,7 +31,9 @@ USES_hook    := base shard proto store
 USES_node    := base crypto raft log shard proto store event session cluster im hook
 
 # Third-party headers a room may include, beside libc and pthread (shell patterns).
-THIRD_crypto := openssl/*
+# Intrinsics stand behind a run-time check of the processor.
+THIRD_base   := nmmintrin.h
+THIRD_crypto := openssl/* immintrin.h
 THIRD_proto  := jansson.h
 THIRD_store  := rocksdb/c.h
 THIRD_event  := event2/*

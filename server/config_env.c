@@ -56,7 +56,8 @@ void wk_config_env(wkim_config *cfg, char *const *environment, struct wk_problem
             (void)snprintf(where, sizeof(where), "env %.*s", (int)n, entry);
             wk_config_put(cfg, key, entry + n + 1, 0, WKIM_SOURCE_ENV, where, p);
         } else if (used + n + 2 < sizeof(unknown)) {
-            used += (size_t)sprintf(unknown + used, " %.*s", (int)n, entry);
+            (void)snprintf(unknown + used, sizeof(unknown) - used, " %.*s", (int)n, entry);
+            used += n + 1;
         }
     }
     if (used)

@@ -24,8 +24,8 @@ WKIM_API int wkim_channel_get(wkim_node *n, wkim_slice channel_id, uint8_t chann
                               wkim_queue *q, void *user);
 /* Disband (sends are refused with 24, data stays); purge 1 also deletes members, lists,
  * conversations and messages, the sequence counter stays. */
-WKIM_API int wkim_channel_delete(wkim_node *n, wkim_slice channel_id, uint8_t channel_type, int purge,
-                                 wkim_queue *q, void *user);
+WKIM_API int wkim_channel_delete(wkim_node *n, wkim_slice channel_id, uint8_t channel_type,
+                                 int purge, wkim_queue *q, void *user);
 
 enum wkim_list { WKIM_LIST_SUBSCRIBER = 1, WKIM_LIST_ALLOW = 2, WKIM_LIST_DENY = 3 };
 enum wkim_list_op {
@@ -39,8 +39,8 @@ enum wkim_list_op {
 WKIM_API int wkim_channel_list_change(wkim_node *n, int list, int op, wkim_slice channel_id,
                                       uint8_t channel_type, const wkim_slice *uids, size_t n_uids,
                                       wkim_queue *q, void *user);
-/* Strings: uids ascending after `after`, at most limit (0: all within the answer limit); string numbers: 0 row id,
- * 1 created_ms, 2 updated_ms. NUMBER_MORE. */
+/* Strings: uids ascending after `after`, at most limit (0: all within the answer limit); string
+ * numbers: 0 row id, 1 created_ms, 2 updated_ms. NUMBER_MORE. */
 WKIM_API int wkim_channel_list_get(wkim_node *n, int list, wkim_slice channel_id,
                                    uint8_t channel_type, wkim_slice after, uint32_t limit,
                                    wkim_queue *q, void *user);

@@ -24,7 +24,7 @@ enum wkim_packet_type {
     WKIM_PACKET_EVENT = 12
 };
 
-/* One packet; fields that a type or version does not have are zero.  See wkproto for their meaning. */
+/* One packet; fields that a type or version does not have are zero. */
 typedef struct wkim_packet {
     uint8_t type;         /* enum wkim_packet_type */
     uint8_t flags;        /* WKIM_FLAG_*; CONNACK: bit 0 = has server version */
@@ -56,8 +56,10 @@ typedef struct wkim_packet {
 /* Bytes used, 0: more are needed, < 0: WKIM_EPROTO, WKIM_ETOOBIG, WKIM_EUNSUPPORTED. */
 WKIM_API wkim_ssize wkim_packet_decode(wkim_packet *out, const void *in, size_t n, uint8_t version,
                                        wkim_error *err);
-/* Writes at most cap bytes; returns the size (also when cap is too small: nothing written), or < 0. */
-WKIM_API wkim_ssize wkim_packet_encode(const wkim_packet *p, uint8_t version, void *out, size_t cap);
+/* Writes at most cap bytes.  Returns the size, also when cap is too small and nothing was written;
+ * or an error. */
+WKIM_API wkim_ssize wkim_packet_encode(const wkim_packet *p, uint8_t version, void *out,
+                                       size_t cap);
 
 /* Keys of one connection, client side. */
 typedef struct wkim_cipher wkim_cipher; /* one thread at a time */

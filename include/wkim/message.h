@@ -22,26 +22,32 @@ typedef struct wkim_send {
     uint8_t flags;            /* WKIM_FLAG_NO_PERSIST | RED_DOT | SYNC_ONCE */
     uint8_t setting;
     uint8_t reserved;
+    int64_t message_id;       /* 0: made by the node; else of wkim_message_id_make, used once */
 } wkim_send;
+/* An id for a message that will be sent: for callers who tell it before the message is stored. */
+WKIM_API int64_t wkim_message_id_make(wkim_node *n);
 /* Stored and synced before it answers.  Numbers: MESSAGE_ID, MESSAGE_SEQ; reason; string 0:
- * client_msg_no.  A refusal is code WKIM_EDENIED with its reason.  messaging.md 3. */
+ * client_msg_no, both also when the send failed.  A refusal is code WKIM_EDENIED with its reason.
+ * messaging.md 3. */
 WKIM_API int wkim_message_send(wkim_node *n, const wkim_send *s, wkim_queue *q, void *user);
 
+#define WKIM_SYNC_LIMIT_DEFAULT 100
 typedef struct wkim_message_range {
     size_t size;
     wkim_slice login_uid;     /* person channels: the other side of channel_id */
     wkim_slice channel_id;
     uint64_t start_seq, end_seq;
-    int32_t limit;            /* <= 0: 0 messages (reference) */
+    int32_t limit;            /* <= 0: WKIM_SYNC_LIMIT_DEFAULT */
     int32_t pull_up;          /* 0 down, 1 up: http-api.md 7 */
     uint8_t channel_type;
     uint8_t reserved[7];
 } wkim_message_range;
 /* Messages ascending by message_seq; number MORE. */
-WKIM_API int wkim_message_sync(wkim_node *n, const wkim_message_range *r, wkim_queue *q, void *user);
+WKIM_API int wkim_message_sync(wkim_node *n, const wkim_message_range *r, wkim_queue *q,
+                               void *user);
 
-/* By number, id or client_msg_no within one channel, in request order (seqs, ids, nos); missing ones
- * are left out. `oldest`: of a repeated client_msg_no give the oldest instead of the newest. */
+/* By number, id or client_msg_no within one channel, in request order (seqs, ids, nos); missing
+ * ones are left out. `oldest`: of a repeated client_msg_no the oldest instead of the newest. */
 typedef struct wkim_message_find {
     size_t size;
     wkim_slice login_uid, channel_id;
@@ -59,6 +65,10 @@ WKIM_API int wkim_message_get(wkim_node *n, const wkim_message_find *f, wkim_que
 /* Number MESSAGE_SEQ (0: none); with `with_message` also the newest message. */
 WKIM_API int wkim_message_last(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
                                uint8_t channel_type, int with_message, wkim_queue *q, void *user);
+/* Numbers: MESSAGE_SEQ of the newest message that login_uid sent to the channel, TOTAL of the newest
+ * of all; 0: none. */
+WKIM_API int wkim_message_own(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                              uint8_t channel_type, wkim_queue *q, void *user);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,8 @@
  * Threads: new/start/stop/free by one thread; every other call from any thread.  Calls that take a
  * queue copy their arguments before they return, never block and answer once through the queue
  * (queue NULL: the answer is dropped).  They return WKIM_OK when the answer will come, or at once
- * WKIM_EINVAL, WKIM_ETOOBIG, WKIM_EBUSY (too many calls under way), WKIM_ESTOPPED, WKIM_ENOMEM without an answer. */
+ * WKIM_EINVAL, WKIM_ETOOBIG, WKIM_EBUSY (too many calls under way), WKIM_ESTOPPED, WKIM_ENOMEM
+ * without an answer. */
 #ifndef WKIM_NODE_H
 #define WKIM_NODE_H
 
@@ -16,27 +17,34 @@ extern "C" {
 
 typedef struct wkim_node wkim_node;
 
-enum wkim_log_level { WKIM_LOG_DEBUG = 1, WKIM_LOG_INFO = 2, WKIM_LOG_WARN = 3, WKIM_LOG_ERROR = 4 };
+enum wkim_log_level {
+    WKIM_LOG_DEBUG = 1,
+    WKIM_LOG_INFO = 2,
+    WKIM_LOG_WARN = 3,
+    WKIM_LOG_ERROR = 4
+};
 /* Structured events; `fields` is "key=value key=value".  Any thread; must not call the library. */
 typedef void (*wkim_log_fn)(void *user, int level, const char *room, const char *event,
                             const char *fields);
 
 /* Copies what it needs of cfg. */
 WKIM_API int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err);
-WKIM_API void wkim_node_set_log(wkim_node *n, int level, wkim_log_fn fn, void *user); /* before start */
-/* Opens the data directory, recovers, starts the threads.  Returns once they run; slots become ready
- * on their own. */
+/* Before start. */
+WKIM_API void wkim_node_set_log(wkim_node *n, int level, wkim_log_fn fn, void *user);
+/* Opens the data directory, recovers, starts the threads.  Returns once they run; slots become
+ * ready on their own. */
 WKIM_API int wkim_node_start(wkim_node *n, wkim_error *err);
 WKIM_API int wkim_node_ready(const wkim_node *n);                         /* 1: every slot serves */
-WKIM_API int wkim_node_wait_ready(wkim_node *n, int timeout_ms);          /* WKIM_OK or WKIM_ETIMEOUT */
+/* WKIM_OK or WKIM_ETIMEOUT */
+WKIM_API int wkim_node_wait_ready(wkim_node *n, int timeout_ms);
 WKIM_API uint32_t wkim_node_slots_ready(const wkim_node *n, uint32_t *total);
 /* Refuse new work, flush, close clients (plain close, so that SDKs reconnect elsewhere), stop the
  * threads.  Bounded by timeout_ms; nothing acknowledged is lost in any case. */
 WKIM_API int wkim_node_stop(wkim_node *n, int timeout_ms);
 WKIM_API void wkim_node_free(wkim_node *n);
 
-/* Events of the node (WKIM_EVENT_*) into a queue; mask bits 1 << kind; NULL stops.  Bounded: when the
- * reader lags by more than `max` the oldest events are dropped and counted. */
+/* Events of the node (WKIM_EVENT_*) into a queue; mask bits 1 << kind; NULL stops.  Bounded: when
+ * the reader lags by more than `max` the oldest events are dropped and counted. */
 WKIM_API int wkim_node_events(wkim_node *n, wkim_queue *q, uint32_t mask, size_t max);
 
 /* Hand over a connected stream socket (TCP or Unix): the node reads, writes and closes it.  WKIM_OK

@@ -1,5 +1,6 @@
-/* Answers and events.  Every call of the library that takes a queue answers through it exactly once;
- * nothing is called back on your threads.  A queue has a file descriptor, so any loop can wait.
+/* Answers and events.  Every call of the library that takes a queue answers through it exactly
+ * once; nothing is called back on your threads.  A queue has a file descriptor, so any loop can
+ * wait.
  *
  * Threads: put by the node's threads, taken by any one thread at a time. */
 #ifndef WKIM_QUEUE_H
@@ -19,8 +20,8 @@ WKIM_API int wkim_queue_new(wkim_queue **out);
  * before the node, or after wkim_node_stop. */
 WKIM_API void wkim_queue_free(wkim_queue *q);
 WKIM_API int wkim_queue_fd(const wkim_queue *q); /* readable while something is queued */
-/* Take the oldest.  WKIM_OK; WKIM_EAGAIN when nothing came within timeout_ms (0: do not wait, < 0: for
- * ever). */
+/* Take the oldest.  WKIM_OK; WKIM_EAGAIN when nothing came within timeout_ms (0: do not wait, < 0:
+ * for ever). */
 WKIM_API int wkim_queue_next(wkim_queue *q, wkim_reply **out, int timeout_ms);
 
 enum wkim_reply_kind {
@@ -90,7 +91,8 @@ WKIM_API size_t wkim_reply_messages(const wkim_reply *r);
 WKIM_API int wkim_reply_message(const wkim_reply *r, size_t i, wkim_message *out);
 WKIM_API size_t wkim_reply_conversations(const wkim_reply *r);
 WKIM_API int wkim_reply_conversation(const wkim_reply *r, size_t i, wkim_conversation *out);
-WKIM_API int wkim_reply_recent(const wkim_reply *r, size_t conversation, size_t i, wkim_message *out);
+WKIM_API int wkim_reply_recent(const wkim_reply *r, size_t conversation, size_t i,
+                               wkim_message *out);
 /* Rows of small integers beside strings (online status: device flag; lists: see the call). */
 WKIM_API int wkim_reply_string_number(const wkim_reply *r, size_t i, int which, int64_t *out);
 

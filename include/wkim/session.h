@@ -23,14 +23,15 @@ typedef struct wkim_session_options {
 } wkim_session_options;
 
 WKIM_API int wkim_session_open(wkim_session **out, wkim_node *n, const wkim_session_options *opt);
-/* Bytes from the client, copied.  WKIM_OK; WKIM_EBUSY: not taken, stop reading and feed the same bytes
- * again after on_ready; WKIM_ESTOPPED: the session is closing, nothing is taken any more. */
+/* Bytes from the client, copied.  WKIM_OK; WKIM_EBUSY: not taken, stop reading and feed the same
+ * bytes again after on_ready; WKIM_ESTOPPED: the session is closing, nothing is taken any more. */
 WKIM_API int wkim_session_feed(wkim_session *s, const void *p, size_t n);
-/* One whole protocol frame for the client.  1: *out is borrowed until the next drain or close; *text
- * is 1 for JSON (WebSocket text frame).  0: nothing now.  WKIM_ESTOPPED: nothing any more, close the
- * transport. */
+/* One whole protocol frame for the client.  1: *out is borrowed until the next drain or close;
+ * *text is 1 for JSON (WebSocket text frame).  0: nothing now.  WKIM_ESTOPPED: nothing any more,
+ * close the transport. */
 WKIM_API int wkim_session_drain(wkim_session *s, wkim_slice *out, int *text);
-/* The transport is gone or is being closed.  on_ready is not called once this has returned. Frees s. */
+/* The transport is gone or is being closed.  on_ready is not called once this has returned. Frees
+ * s. */
 WKIM_API void wkim_session_close(wkim_session *s);
 
 #ifdef __cplusplus

@@ -10,8 +10,9 @@ extern "C" {
 
 /* Token and level of (uid, device_flag).  Level 1 kicks the live connections of that flag
  * (messaging.md 2.4).  reason 19/24 with code WKIM_EDENIED when the user is banned / disbanded. */
-WKIM_API int wkim_user_token_set(wkim_node *n, wkim_slice uid, wkim_slice token, uint8_t device_flag,
-                                 uint8_t device_level, wkim_queue *q, void *user);
+WKIM_API int wkim_user_token_set(wkim_node *n, wkim_slice uid, wkim_slice token,
+                                 uint8_t device_flag, uint8_t device_level, wkim_queue *q,
+                                 void *user);
 /* device_flag -1: app, web and pc. */
 WKIM_API int wkim_user_device_quit(wkim_node *n, wkim_slice uid, int device_flag, wkim_queue *q,
                                    void *user);

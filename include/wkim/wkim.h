@@ -14,4 +14,5 @@
 #include <wkim/channel.h>
 #include <wkim/user.h>
 #include <wkim/conversation.h>
+#include <wkim/command.h>
 #endif

@@ -1,9 +1,9 @@
 /* Committed entries of all slots of a shard become one store transaction per round; calls are
  * answered after it. */
+#include "cluster/internal.h"
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "cluster/cluster.h"
-#include "cluster/internal.h"
 
 /* Where the bytes of an entry come from: the proposal that still waits, or the log. */
 static int entry_bytes(struct wk_slot *s, uint64_t index, struct wk_pending **pending,
@@ -14,11 +14,13 @@ static int entry_bytes(struct wk_slot *s, uint64_t index, struct wk_pending **pe
         struct wk_pending *p = WK_CONTAINER(s->pending.next, struct wk_pending, link);
         if (p->index == index) {
             *pending = p;
-            *e = (struct wk_log_entry){ p->term, index, WK_RAFT_ENTRY_NORMAL, wk_blob_ref(p->bytes) };
+            *e = (struct wk_log_entry){ p->term, index, WK_RAFT_ENTRY_NORMAL,
+                                        wk_blob_ref(p->bytes) };
             return WKIM_OK;
         }
     }
-    wkim_ssize n = wk_log_writer_entries(s->cluster->writer, s->id, index, index + 1, UINT64_MAX, e, 1);
+    wkim_ssize n =
+        wk_log_writer_entries(s->cluster->writer, s->id, index, index + 1, UINT64_MAX, e, 1);
     return n == 1 ? WKIM_OK : n < 0 ? (int)n : WKIM_ECORRUPT;
 }
 
@@ -51,7 +53,8 @@ static int open_state(struct wk_slot *s)
     return s->state ? WKIM_OK : m->open(m->user, s);
 }
 
-static int apply_entry(struct wk_slot *s, struct wk_txn *txn, uint64_t index, struct wk_list *applied)
+static int apply_entry(struct wk_slot *s, struct wk_txn *txn, uint64_t index,
+                       struct wk_list *applied)
 {
     struct wk_log_entry e = { 0 };
     struct wk_pending *p = NULL;

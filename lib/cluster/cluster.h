@@ -1,5 +1,5 @@
-/* Slots: key -> slot -> Raft group -> apply.  Every use case is a wk_call addressed to a slot; it is
- * run by the slot's leader, wherever that is (one node today: always here).
+/* Slots: key -> slot -> Raft group -> apply.  Every use case is a wk_call addressed to a slot; it
+ * is run by the slot's leader, wherever that is (one node today: always here).
  *
  * A call is bytes in, bytes out, so that it can travel to another node unchanged.  On the leader
  * the use case's handler decides:
@@ -7,8 +7,8 @@
  *   next log entry; its answer is made when the entry is applied and goes out after the batch is in
  *   the store.
  *
- * Threads: a slot belongs to one shard; all its handlers, applies and answers run there.  done() runs
- * on the caller's shard. */
+ * Threads: a slot belongs to one shard; all its handlers, applies and answers run there.  done()
+ * runs on the caller's shard. */
 #ifndef WK_CLUSTER_CLUSTER_H
 #define WK_CLUSTER_CLUSTER_H
 #include "base/blob.h"
@@ -58,12 +58,13 @@ struct wk_slot_machine {
     /* Called once the leader has applied everything of earlier terms. */
     void (*lead)(void *user, struct wk_slot *slot);
     enum wk_call_result (*handle)(void *user, struct wk_slot *slot, struct wk_call *c);
-    /* Apply one command: rows into the transaction, state in memory, answer into *call (NULL on replay
-     * or on a follower).  Deterministic in (state, op, bytes, index). id = raft index << 16 | number. */
+    /* Apply one command: rows into the transaction, state in memory, answer into *call (NULL on
+     * replay or on a follower).  Deterministic in (state, op, bytes, index). id = raft index << 16
+     * | number. */
     int (*apply)(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t id, uint16_t op,
                  wkim_slice bytes, struct wk_call *call);
-    /* The batch with this command is in the store.  Returns true when the call is to be answered now;
-     * false: the machine finishes it later (wk_call_finish). call may be NULL. */
+    /* The batch with this command is in the store.  Returns true when the call is to be answered
+     * now; false: the machine finishes it later (wk_call_finish). call may be NULL. */
     bool (*applied)(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, wkim_slice bytes,
                     struct wk_call *call);
     /* Every entry of the round is applied: last chance to add rows to its transaction. */

@@ -1,10 +1,10 @@
 /* Keeps the redo log short: flush the store, then let the log forget what the flush covers. */
+#include "cluster/internal.h"
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cluster/cluster.h"
-#include "cluster/internal.h"
 
 #define MAINTAIN_PERIOD_MS 1000
 

@@ -1,10 +1,10 @@
 /* One slot: commands -> entry -> Raft core -> log -> committed.  apply.c takes it from there. */
+#include "cluster/internal.h"
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "cluster/cluster.h"
-#include "cluster/internal.h"
 
 /* Of one entry: the number of a command is the low half of its id, whose top bit marks a second
  * effect of the same command. */
@@ -60,8 +60,8 @@ void wk_slot_fault(struct wk_slot *s, int code, const char *what)
         s->serving = false;
         atomic_fetch_sub(&s->cluster->ready, 1);
     }
-    wk_log(s->cluster->opt.log, WK_LOG_ERROR, "cluster", "slot_stopped", "slot=%u code=%s reason=\"%s\"",
-           s->id, wkim_err_name(code), what);
+    wk_log(s->cluster->opt.log, WK_LOG_ERROR, "cluster", "slot_stopped",
+           "slot=%u code=%s reason=\"%s\"", s->id, wkim_err_name(code), what);
     wk_slot_fail_waiting(s, code);
 }
 
@@ -199,7 +199,7 @@ void wk_slot_drive(struct wk_slot *s)
                 wk_list_push(&r->to_apply, &s->apply_link);
             wk_shard_defer(s->shard, WK_STAGE_COMMIT, &r->commit);
         }
-        /* A group of one voter has nobody to send to; messages to others are repeated by the core. */
+        /* A group of one voter has nobody to send to; the core repeats messages to others. */
         if (rd.must_persist || rd.n_entries)
             rc = persist(s, &rd);
     }
@@ -262,7 +262,8 @@ void wk_slot_propose(struct wk_slot *s, struct wk_call *c)
     WK_ASSERT_SHARD(s->shard);
     if (!s->serving)
         rc = s->faulted ? WKIM_EIO : WKIM_ENOTLEADER;
-    else if (s->batch.n + in.n > WK_LOG_RECORD_BYTES_MAX - 4096 || wk_store_stalled(s->cluster->opt.store))
+    else if (s->batch.n + in.n > WK_LOG_RECORD_BYTES_MAX - 4096 ||
+             wk_store_stalled(s->cluster->opt.store))
         rc = WKIM_EBUSY;
     else if (wk_buf_reserve(&s->batch, in.n + 16) != WKIM_OK)
         rc = WKIM_ENOMEM;
@@ -323,8 +324,8 @@ static void reset_done(struct wk_log_submit *sub)
     wk_shard_post(p->slot->shard, &p->post);
 }
 
-/* The store was flushed beyond what is left of the log (its last, never acknowledged round was torn):
- * the log starts again behind the state. */
+/* The store was flushed beyond what is left of the log (its last, never acknowledged round was
+ * torn): the log starts again behind the state. */
 static void move_log_up(struct wk_slot *s, const struct wk_row_applied *a)
 {
     struct wk_persist *p = wk_calloc(1, sizeof(*p));
@@ -333,8 +334,8 @@ static void move_log_up(struct wk_slot *s, const struct wk_row_applied *a)
         wk_slot_fault(s, WKIM_ENOMEM, "out of memory");
         return;
     }
-    wk_log(s->cluster->opt.log, WK_LOG_WARN, "cluster", "log_behind_state", "slot=%u applied=%llu", s->id,
-           (unsigned long long)a->index);
+    wk_log(s->cluster->opt.log, WK_LOG_WARN, "cluster", "log_behind_state", "slot=%u applied=%llu",
+           s->id, (unsigned long long)a->index);
     p->slot = s;
     p->submit.done = reset_done;
     p->submit.batch.group = s->id;
@@ -353,7 +354,8 @@ void wk_slot_open(struct wk_slot *s)
     if (rc == WKIM_ENOTFOUND)
         g = (struct wk_log_group_state){ .group = s->id, .first_index = 1, .last_index = 0 };
     else if (rc != WKIM_OK || g.code != WKIM_OK) {
-        wk_slot_fault(s, rc != WKIM_OK ? rc : g.code, "its log is damaged before the durable point");
+        wk_slot_fault(s, rc != WKIM_OK ? rc : g.code,
+                      "its log is damaged before the durable point");
         return;
     }
     rc = wk_applied_get(o->store, s->id, &a);
@@ -390,7 +392,8 @@ void wk_slot_open(struct wk_slot *s)
                                   .last_index = g.last_index,
                                   .applied = a.index };
     if (ro.hard.commit < a.index)
-        ro.hard.commit = a.index; /* the commit index is written lazily; applied implies committed */
+        /* The commit index is written lazily; applied implies committed. */
+        ro.hard.commit = a.index;
     s->hard_term = g.hard_term;
     s->hard_vote = g.hard_vote;
     atomic_store(&s->applied, a.index);

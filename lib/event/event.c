@@ -163,7 +163,8 @@ static void on_write(evutil_socket_t fd, short what, void *user)
     io->ready(io, WK_IO_WRITE);
 }
 
-int wk_io_open(struct wk_io *io, struct wk_loop *l, int fd, void (*ready)(struct wk_io *io, int what))
+int wk_io_open(struct wk_io *io, struct wk_loop *l, int fd,
+               void (*ready)(struct wk_io *io, int what))
 {
     *io = (struct wk_io){ .loop = l, .fd = fd, .ready = ready };
     io->read_event = event_new(l->base, fd, EV_READ | EV_PERSIST, on_read, io);
@@ -183,7 +184,8 @@ int wk_io_want(struct wk_io *io, int what)
     if (change & WK_IO_WRITE) {
         if (what & WK_IO_WRITE) {
             if (!io->write_event)
-                io->write_event = event_new(io->loop->base, io->fd, EV_WRITE | EV_PERSIST, on_write, io);
+                io->write_event =
+                    event_new(io->loop->base, io->fd, EV_WRITE | EV_PERSIST, on_write, io);
             if (!io->write_event || event_add(io->write_event, NULL) != 0)
                 return WKIM_ENOMEM;
         } else {

@@ -23,7 +23,8 @@ struct wk_io {
     void (*ready)(struct wk_io *io, int what);
 };
 /* @shard owner of loop for all four. */
-int wk_io_open(struct wk_io *io, struct wk_loop *l, int fd, void (*ready)(struct wk_io *io, int what));
+int wk_io_open(struct wk_io *io, struct wk_loop *l, int fd,
+               void (*ready)(struct wk_io *io, int what));
 int wk_io_want(struct wk_io *io, int what); /* bits; WKIM_OK or WKIM_ENOMEM */
 void wk_io_close(struct wk_io *io);         /* stops watching; the descriptor stays open */
 #endif

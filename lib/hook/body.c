@@ -3,7 +3,7 @@
 #include "base/cursor.h"
 #include "hook/internal.h"
 #include "proto/json_text.h"
-#include "wkim/types.h"
+#include <wkim/types.h>
 
 #define SYSTEM_UID WK_LIT("____system")
 #define CMD_SUFFIX WK_LIT("____cmd")

@@ -3,7 +3,7 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "hook/internal.h"
-#include "wkim/types.h"
+#include <wkim/types.h>
 
 uint64_t wk_webhook_rows_over(const struct wk_webhook *w)
 {

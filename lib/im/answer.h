@@ -34,6 +34,11 @@
  * IM_CONN_LIST          str filter                                           JSON rows, "," between
  * IM_CONN_KICK          str uid, u64 conn id, u8 silent                      -
  * IM_NOTIFY_DONE        u64 id ...                                           -
+ * IM_CMD_SYNC           str uid, u32 limit                                   records
+ * IM_CMD_HEADS          u32 limit, repeated (key, u64 from)                  repeated str (records)
+ * IM_CMD_HANDED         str uid, row of IM_TABLE_HANDED                      -
+ * IM_CMD_ACK            str uid, u64 last_message_seq, u64 now_ms            -
+ * IM_CMD_READ           str uid, u8 create, u64 now_ms, repeated (key, u64 seq) -
  *
  * rows A: repeated (str, u64 a, u64 b, u64 c).  records: repeated str.  conversations: repeated
  * struct im_conv_row below, written by im_conv_row_encode. */

@@ -160,7 +160,7 @@ static void choose_range(struct sync *s, struct item *it)
     it->omit = !s->by_channels && excluded(s, it->type) && !it->listed;
 }
 
-/* ---- answer ------------------------------------------------------------------------------------------ */
+/* ---- answer ---------------------------------------------------------------------------------- */
 
 static int newest_first(const void *a, const void *b)
 {
@@ -249,7 +249,7 @@ static void answer(struct sync *s)
     wk_call_finish(c);
 }
 
-/* ---- the channels' slots --------------------------------------------------------------------------------- */
+/* ---- the channels' slots --------------------------------------------------------------------- */
 
 static void take_heads(struct heads_call *h)
 {

@@ -2,7 +2,7 @@
  * computed when they are asked for (messaging.md 5). */
 #include "im/internal.h"
 
-/* ---- rows changed in the round under way: the store does not show them yet ------------------------- */
+/* ---- rows changed in the round under way: the store does not show them yet ------------------- */
 
 struct overlay {
     struct wk_map_entry entry;
@@ -80,8 +80,8 @@ int im_conv_get(struct im_slot *is, wkim_slice uid, const struct wk_channel_key 
     return wk_conversation_get(wk_slot_store(is->slot), wk_slot_id(is->slot), uid, ch, out);
 }
 
-static int put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid, const struct wk_channel_key *ch,
-               const struct wk_row_conversation *row)
+int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid, const struct wk_channel_key *ch,
+                const struct wk_row_conversation *row)
 {
     int rc = overlay_set(is, uid, ch, row);
 
@@ -94,7 +94,7 @@ static int put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid, const str
     return WKIM_OK;
 }
 
-/* ---- commands --------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 int im_conv_ensure_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 {
@@ -106,15 +106,26 @@ int im_conv_ensure_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     uint64_t read_seq = wk_cursor_u64(&c);
     (void)wk_cursor_u8(&c);
     uint64_t now = wk_cursor_u64(&c);
+    bool command = !c.bad && im_is_command(key.id);
+    /* Rows of commands to a list remember the newest number, so that the last ack removes them. */
+    bool listed = command && key.type == WKIM_CHANNEL_TEMP;
     while (rc == WKIM_OK && wk_cursor_left(&c) && !c.bad) {
         wkim_slice uid = wk_cursor_str(&c);
         struct wk_row_conversation row;
-        rc = c.bad ? WKIM_OK : im_conv_get(is, uid, &key, &row);
+        if (c.bad)
+            break;
+        rc = im_conv_get(is, uid, &key, &row);
+        if (rc == WKIM_OK && listed && row.join_seq <= read_seq) {
+            row.join_seq = read_seq + 1;
+            rc = im_conv_put(is, txn, uid, &key, row.read_seq > read_seq ? NULL : &row);
+            continue;
+        }
         if (rc != WKIM_ENOTFOUND)
             continue; /* an existing row keeps its positions */
-        row = (struct wk_row_conversation){ .read_seq = read_seq, .join_seq = read_seq,
+        row = (struct wk_row_conversation){ .kind = command, .read_seq = read_seq,
+                                            .join_seq = listed ? read_seq + 1 : read_seq,
                                             .created_ms = now, .updated_ms = now };
-        rc = put(is, txn, uid, &key, &row);
+        rc = im_conv_put(is, txn, uid, &key, &row);
     }
     return rc;
 }
@@ -125,12 +136,22 @@ int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     struct wk_channel_key key;
     int rc = WKIM_OK;
 
+    struct wk_buf commands = WK_BUF_INIT;
     im_channel_key_decode(&c, &key);
+    wk_buf_bytes(&commands, key.id.p, key.id.n);
+    wk_buf_bytes(&commands, IM_CMD_SUFFIX, sizeof(IM_CMD_SUFFIX) - 1);
+    if (commands.oom)
+        rc = WKIM_ENOMEM;
+    const struct wk_channel_key command = { key.type, wk_buf_slice(&commands) };
     while (rc == WKIM_OK && wk_cursor_left(&c) && !c.bad) {
         wkim_slice uid = wk_cursor_str(&c);
-        if (!c.bad)
-            rc = put(is, txn, uid, &key, NULL);
+        if (c.bad)
+            break;
+        rc = im_conv_put(is, txn, uid, &key, NULL);
+        if (rc == WKIM_OK && key.type != WKIM_CHANNEL_PERSON) /* who left has no right to later commands */
+            rc = im_conv_put(is, txn, uid, &command, NULL);
     }
+    wk_buf_fini(&commands);
     return rc;
 }
 
@@ -183,10 +204,10 @@ int im_conv_position_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in
         row.unread_shift = 0;
     }
     row.updated_ms = p.now_ms;
-    return put(is, txn, p.uid, &p.key, &row);
+    return im_conv_put(is, txn, p.uid, &p.key, &row);
 }
 
-/* ---- clear, set unread, delete: ask the channel's slot for its last number, then write ---------------- */
+/* ---- clear, set unread, delete: ask the channel's slot for its last number, then write ------- */
 
 struct ask {
     struct wk_call call;

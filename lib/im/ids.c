@@ -1,8 +1,5 @@
 /* Ids as stored, and the request prefix of a SEND. */
-#include "im/im.h"
-#include "base/hash.h"
-#include "base/limits.h"
-#include "im/answer.h"
+#include "im/internal.h"
 
 void im_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id, wkim_slice from_uid)
 {
@@ -49,6 +46,23 @@ wkim_slice im_peer(wkim_slice id, wkim_slice uid)
     if (wk_slice_eq(a, uid))
         return b;
     return wk_slice_eq(b, uid) ? a : wk_slice(NULL, 0);
+}
+
+size_t im_named_uids(uint8_t type, wkim_slice id, wkim_slice out[2])
+{
+    bool pair = type == WKIM_CHANNEL_PERSON || type == WKIM_CHANNEL_AGENT;
+    const uint8_t *at = id.n ? memchr(id.p, pair ? '@' : '|', id.n) : NULL;
+    wkim_slice first = at ? wk_slice(id.p, (size_t)(at - id.p)) : id;
+
+    if (pair && at) {
+        out[0] = first;
+        out[1] = wk_slice(at + 1, id.n - first.n - 1);
+        return wk_slice_eq(out[0], out[1]) ? 1 : 2;
+    }
+    if (type != WKIM_CHANNEL_VISITORS && type != WKIM_CHANNEL_CUSTOMER_SERVICE)
+        return 0;
+    out[0] = type == WKIM_CHANNEL_VISITORS ? id : first;
+    return 1;
 }
 
 bool im_uid_valid(wkim_slice uid)

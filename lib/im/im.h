@@ -38,7 +38,12 @@ enum im_op {
     IM_OUTBOX_DONE = 25,     /* W */
     IM_CONN_LIST = 26,
     IM_CONN_KICK = 27,
-    IM_NOTIFY_DONE = 48      /* W */
+    IM_NOTIFY_DONE = 48,     /* W */
+    IM_CMD_SYNC = 56,        /* what to hand out, then IM_CMD_HANDED */
+    IM_CMD_HEADS = 57,
+    IM_CMD_HANDED = 58,      /* W */
+    IM_CMD_ACK = 59,         /* what was handed out, then IM_CMD_READ */
+    IM_CMD_READ = 60         /* W */
 };
 
 #define IM_SYSTEM_UID "____system"
@@ -117,7 +122,7 @@ int im_notify_read(struct im *im, uint32_t slot, uint64_t from_id, uint32_t max,
                    struct wk_buf *out, bool *more);
 uint64_t im_notify_count(struct im *im, uint32_t slot); /* reader thread */
 
-/* ---- ids ----------------------------------------------------------------------------------------------- */
+/* ---- ids ------------------------------------------------------------------------------------- */
 /* Stored id of a channel as clients name it: person pairs and agent channels are joined. */
 void im_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id, wkim_slice from_uid);
 /* The id without the command suffix: its slot holds the channel and its commands. */
@@ -127,7 +132,7 @@ wkim_slice im_peer(wkim_slice stored_id, wkim_slice uid);
 bool im_uid_valid(wkim_slice uid);      /* not blank, none of @ # &, within the limit */
 bool im_is_system(struct im *im, uint32_t shard, wkim_slice uid);
 
-/* ---- request bytes ---------------------------------------------------------------------------------------- */
+/* ---- request bytes --------------------------------------------------------------------------- */
 enum im_send_bits {
     IM_SEND_API = 1,   /* system device: no sender checks */
     IM_SEND_LIST = 2,  /* receivers are listed */

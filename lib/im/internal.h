@@ -124,6 +124,8 @@ enum wk_call_result im_list_get_handle(struct im_slot *is, struct wk_call *c);
 uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r, bool api);
 uint8_t im_permit_peer(struct im_slot *is, wkim_slice from, wkim_slice to);
 /* message.c */
+/* Receivers that the id itself names (without the command suffix): at most two, never the same. */
+size_t im_named_uids(uint8_t type, wkim_slice base_id, wkim_slice out[2]);
 enum wk_call_result im_send_peer_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c);
 int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in, struct wk_call *c);
@@ -184,6 +186,22 @@ int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_conv_position_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 void im_conv_overlay_clear(struct im_slot *is);
 enum wk_call_result im_conv_move_handle(struct im_slot *is, struct wk_call *c);
+/* row NULL: delete.  Seen by im_conv_get at once. */
+int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid, const struct wk_channel_key *ch,
+                const struct wk_row_conversation *row);
+/* command.c */
+#define IM_TABLE_HANDED 70 /* by uid: commands handed out and not acknowledged */
+bool im_is_command(wkim_slice stored_id);
+/* Rows of the receivers of a stored command; list: the receivers, when the sender named them. */
+int im_command_rows(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
+                    const struct wk_record *r, wkim_slice list, struct wk_call *c);
+enum wk_call_result im_cmd_sync_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_cmd_heads_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_cmd_ack_handle(struct im_slot *is, struct wk_call *c);
+int im_cmd_handed_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_cmd_read_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+/* Positions (repeated key, u64 seq) that an acknowledgement of `number` means; WKIM_ENOTFOUND none. */
+int im_cmd_choose(wkim_slice row, uint64_t number, wkim_slice *positions);
 /* conv_sync.c */
 enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conv_channels_handle(struct im_slot *is, struct wk_call *c);

@@ -82,6 +82,10 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_HEADS: return im_heads_handle(is, c);
     case IM_CONN_LIST: return im_conn_list_handle(is, c);
     case IM_CONN_KICK: return im_conn_kick_handle(is, c);
+    case IM_CMD_SYNC: return im_cmd_sync_handle(is, c);
+    case IM_CMD_HEADS: return im_cmd_heads_handle(is, c);
+    case IM_CMD_ACK: return im_cmd_ack_handle(is, c);
+    case IM_CMD_READ:
     case IM_CHANNEL_SET:
     case IM_CHANNEL_DELETE:
     case IM_DEVICE_QUIT:
@@ -116,6 +120,8 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_CONV_REMOVE: return im_conv_remove_apply(is, txn, in);
     case IM_OUTBOX_DONE: return im_outbox_apply(is, txn, in);
     case IM_NOTIFY_DONE: return im_notify_done_apply(is, txn, in);
+    case IM_CMD_HANDED: return im_cmd_handed_apply(is, txn, in);
+    case IM_CMD_READ: return im_cmd_read_apply(is, txn, in);
     default: return WKIM_EVERSION; /* written by a newer version: applying the rest would diverge */
     }
 }

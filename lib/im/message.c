@@ -1,7 +1,7 @@
 /* A SEND on its way: permission, number, row, answer (messaging.md 3). */
 #include "im/internal.h"
 
-/* ---- messages of the round under way -------------------------------------------------------------- */
+/* ---- messages of the round under way --------------------------------------------------------- */
 
 static uint64_t fresh_hash(const struct wk_record *r)
 {
@@ -94,7 +94,7 @@ static int compare(void *arg, uint64_t seq)
     return 1;
 }
 
-/* ---- last numbers per sender: one row per sender and batch ------------------------------------------ */
+/* ---- last numbers per sender: one row per sender and batch ----------------------------------- */
 
 static void sent_put(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch)
 {
@@ -133,7 +133,7 @@ static int sent_note(struct im_slot *is, struct wk_txn *txn, struct im_channel *
     return ch->sent_uid.oom ? WKIM_ENOMEM : WKIM_OK;
 }
 
-/* ---- on the leader, before the log ------------------------------------------------------------------ */
+/* ---- on the leader, before the log ----------------------------------------------------------- */
 
 static enum wk_call_result refuse(struct wk_call *c, uint8_t reason, int64_t message_id)
 {
@@ -194,7 +194,7 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
     return WK_CALL_PROPOSE;
 }
 
-/* ---- apply --------------------------------------------------------------------------------------------- */
+/* ---- apply ----------------------------------------------------------------------------------- */
 
 /* The first message of a pair makes the conversations of both sides. */
 static void first_message(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
@@ -202,29 +202,14 @@ static void first_message(struct im_slot *is, struct wk_txn *txn, uint64_t id, s
 {
     struct im_effect_spec e = { .kind = IM_EFFECT_ENSURE, .key = im_channel_key(ch),
                                 .now_ms = r->timestamp_ms };
-    wkim_slice sid = im_channel_id(ch), parts[2] = { wk_slice(NULL, 0), wk_slice(NULL, 0) };
-    const uint8_t *bar;
+    wkim_slice parts[2];
 
-    if (ch->row.conversations || wk_slice_ends_with(sid, WK_LIT(IM_CMD_SUFFIX)))
+    size_t n = ch->type == WKIM_CHANNEL_AGENT ? 0 : im_named_uids(ch->type, im_channel_id(ch), parts);
+    if (ch->row.conversations || n == 0)
         return;
-    if (ch->type == WKIM_CHANNEL_PERSON) {
-        const uint8_t *at = memchr(sid.p, '@', sid.n);
-        if (!at)
-            return;
-        parts[0] = wk_slice(sid.p, (size_t)(at - sid.p));
-        parts[1] = wk_slice(at + 1, sid.n - parts[0].n - 1);
-    } else if (ch->type == WKIM_CHANNEL_VISITORS) {
-        parts[0] = sid;
-    } else if (ch->type == WKIM_CHANNEL_CUSTOMER_SERVICE) {
-        bar = memchr(sid.p, '|', sid.n);
-        parts[0] = bar ? wk_slice(sid.p, (size_t)(bar - sid.p)) : sid;
-    } else {
-        return;
-    }
     struct wk_buf uids = WK_BUF_INIT;
-    for (int i = 0; i < 2; i++) {
-        bool again = i == 1 && wk_slice_eq(parts[0], parts[1]);
-        if (parts[i].n && !again && !wk_slice_eq(parts[i], WK_LIT(IM_SYSTEM_UID)))
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].n && !wk_slice_eq(parts[i], WK_LIT(IM_SYSTEM_UID)))
             wk_buf_str(&uids, parts[i]);
     }
     ch->row.conversations = true;
@@ -300,7 +285,10 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
             c->number[1] = r.message_seq;
             c->stage = 0;
         }
-        first_message(is, txn, id, ch, &r, c);
+        if (im_is_command(r.channel_id))
+            rc = im_command_rows(is, txn, id, ch, &r, h.uids, c);
+        else
+            first_message(is, txn, id, ch, &r, c);
     }
     wk_buf_fini(&copy);
     return rc;

@@ -30,7 +30,7 @@ static void block_key(struct wk_buf *out, const struct wk_channel_key *key, uint
     wk_buf_u64(out, block);
 }
 
-/* ---- the window in memory ------------------------------------------------------------------------- */
+/* ---- the window in memory -------------------------------------------------------------------- */
 
 static uint32_t filter_words(const struct im_msgnos *m)
 {
@@ -224,7 +224,7 @@ void im_msgno_purge(struct im_slot *is, struct wk_txn *txn, struct im_channel *c
     ch->msgnos.loaded = true;
 }
 
-/* ---- the whole history, from the store only (reader threads) ----------------------------------------- */
+/* ---- the whole history, from the store only (reader threads) --------------------------------- */
 
 struct lookup {
     struct im_slot *is;

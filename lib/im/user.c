@@ -117,7 +117,7 @@ void im_device_quit_applied(struct im_slot *is, wkim_slice in)
         im_user_kick(is, uid, flag, "", QUIT_KICK_DELAY_MS);
 }
 
-/* ---- system accounts: rows in slot 0, a copy on every shard --------------------------------------- */
+/* ---- system accounts: rows in slot 0, a copy on every shard ---------------------------------- */
 
 struct im_system_uid {
     struct wk_map_entry entry;

@@ -1,7 +1,7 @@
 /* From a public call to a call of a slot, and back into the caller's queue. */
+#include "node/reply.h"
 #include "base/limits.h"
 #include "node/node.h"
-#include "node/reply.h"
 
 #define API_CALLS_MAX 100000 /* under way at once; then WKIM_EBUSY */
 
@@ -84,8 +84,8 @@ int wk_api_send(struct wkim_node *n, uint16_t op, uint32_t slot, struct wk_buf *
         return rc;
     }
     struct wk_api_call *a = wk_calloc(1, sizeof(*a));
-    struct wk_blob *blob = a && !in->oom && in->n < WK_LOG_RECORD_BYTES_MAX / 2 ? wk_blob_copy(in->p, in->n)
-                                                                               : NULL;
+    struct wk_blob *blob =
+        a && !in->oom && in->n < WK_LOG_RECORD_BYTES_MAX / 2 ? wk_blob_copy(in->p, in->n) : NULL;
     rc = in->n >= WK_LOG_RECORD_BYTES_MAX / 2 ? WKIM_ETOOBIG : WKIM_ENOMEM;
     wk_buf_fini(in);
     if (a && blob && text.n) {

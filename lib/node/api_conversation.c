@@ -1,7 +1,7 @@
+#include "node/reply.h"
 #include "base/limits.h"
 #include "im/answer.h"
 #include "node/node.h"
-#include "node/reply.h"
 
 static int ready(const struct wkim_node *n, wkim_slice uid)
 {
@@ -23,7 +23,8 @@ static uint32_t clamp(int64_t v)
     return v <= 0 ? 0 : v > 10000 ? 10000 : (uint32_t)v;
 }
 
-int wkim_conversation_sync(wkim_node *n, const wkim_conversation_query *c, wkim_queue *q, void *user)
+int wkim_conversation_sync(wkim_node *n, const wkim_conversation_query *c, wkim_queue *q,
+                           void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
 
@@ -67,8 +68,8 @@ int wkim_conversation_sync_channels(wkim_node *n, wkim_slice uid, const wkim_cha
     wk_buf_varint(&in, n_channels);
     for (size_t i = 0; i < n_channels; i++)
         put_key(&in, channels[i].channel_type, channels[i].channel_id, uid);
-    return wk_api_send(n, IM_CONV_SYNC_CHANNELS, wk_api_slot(n, uid), &in, WK_REPLY_CONVERSATIONS, NULL,
-                       wk_slice(NULL, 0), q, user);
+    return wk_api_send(n, IM_CONV_SYNC_CHANNELS, wk_api_slot(n, uid), &in, WK_REPLY_CONVERSATIONS,
+                       NULL, wk_slice(NULL, 0), q, user);
 }
 
 int wkim_conversation_channels(wkim_node *n, wkim_slice uid, wkim_queue *q, void *user)
@@ -79,12 +80,12 @@ int wkim_conversation_channels(wkim_node *n, wkim_slice uid, wkim_queue *q, void
     if (rc != WKIM_OK)
         return rc;
     wk_buf_str(&in, uid);
-    return wk_api_send(n, IM_CONV_CHANNELS, wk_api_slot(n, uid), &in, WK_REPLY_ROWS, NULL, wk_slice(NULL, 0), q,
-                       user);
+    return wk_api_send(n, IM_CONV_CHANNELS, wk_api_slot(n, uid), &in, WK_REPLY_ROWS, NULL,
+                       wk_slice(NULL, 0), q, user);
 }
 
-static int move(wkim_node *n, wkim_slice uid, wkim_slice id, uint8_t type, uint8_t kind, uint64_t count,
-                wkim_queue *q, void *user)
+static int move(wkim_node *n, wkim_slice uid, wkim_slice id, uint8_t type, uint8_t kind,
+                uint64_t count, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
     int rc = ready(n, uid);
@@ -98,8 +99,8 @@ static int move(wkim_node *n, wkim_slice uid, wkim_slice id, uint8_t type, uint8
     wk_buf_u8(&in, kind);
     wk_buf_u64(&in, count);
     wk_buf_u64(&in, wk_wall_ms());
-    return wk_api_send(n, IM_CONV_MOVE, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL, wk_slice(NULL, 0), q,
-                       user);
+    return wk_api_send(n, IM_CONV_MOVE, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL,
+                       wk_slice(NULL, 0), q, user);
 }
 
 int wkim_conversation_clear_unread(wkim_node *n, wkim_slice uid, wkim_slice channel_id,
@@ -108,14 +109,15 @@ int wkim_conversation_clear_unread(wkim_node *n, wkim_slice uid, wkim_slice chan
     return move(n, uid, channel_id, channel_type, IM_CONV_CLEAR, 0, q, user);
 }
 
-int wkim_conversation_set_unread(wkim_node *n, wkim_slice uid, wkim_slice channel_id, uint8_t channel_type,
-                                 int64_t unread, wkim_queue *q, void *user)
+int wkim_conversation_set_unread(wkim_node *n, wkim_slice uid, wkim_slice channel_id,
+                                 uint8_t channel_type, int64_t unread, wkim_queue *q, void *user)
 {
-    return move(n, uid, channel_id, channel_type, IM_CONV_SET, unread > 0 ? (uint64_t)unread : 0, q, user);
+    return move(n, uid, channel_id, channel_type, IM_CONV_SET, unread > 0 ? (uint64_t)unread : 0, q,
+                user);
 }
 
-int wkim_conversation_delete(wkim_node *n, wkim_slice uid, wkim_slice channel_id, uint8_t channel_type,
-                             wkim_queue *q, void *user)
+int wkim_conversation_delete(wkim_node *n, wkim_slice uid, wkim_slice channel_id,
+                             uint8_t channel_type, wkim_queue *q, void *user)
 {
     return move(n, uid, channel_id, channel_type, IM_CONV_HIDE, 0, q, user);
 }

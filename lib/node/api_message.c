@@ -1,17 +1,23 @@
+#include "node/reply.h"
 #include <stdio.h>
 #include "base/hash.h"
 #include "base/limits.h"
 #include "im/answer.h"
 #include "node/node.h"
-#include "node/reply.h"
 
-/* ---- send ---------------------------------------------------------------------------------------------- */
+/* ---- send ------------------------------------------------------------------------------------ */
 
 static void fill_send(struct wk_api_call *a, struct wkim_reply *r)
 {
-    wk_reply_number(r, WKIM_NUMBER_MESSAGE_ID, (int64_t)a->call.number[0]);
+    /* The text is the id that was made for the message and its client_msg_no: also a send that never
+     * reached its slot tells them. */
+    struct wk_cursor c = wk_cursor(wk_buf_slice(&a->text));
+    uint64_t made = wk_cursor_u64(&c);
+
+    wk_reply_number(r, WKIM_NUMBER_MESSAGE_ID,
+                    (int64_t)(a->call.number[0] ? a->call.number[0] : made));
     wk_reply_number(r, WKIM_NUMBER_MESSAGE_SEQ, (int64_t)a->call.number[1]);
-    if (wk_reply_add_string(r, wk_buf_slice(&a->text)) != WKIM_OK)
+    if (wk_reply_add_string(r, wk_slice(c.p, wk_cursor_left(&c))) != WKIM_OK)
         wk_reply_result(r, WKIM_ENOMEM, 0);
 }
 
@@ -34,6 +40,11 @@ static int64_t next_id(struct wkim_node *n)
     int64_t id = wk_snowflake_next(&n->api_ids, wk_wall_ms());
     pthread_mutex_unlock(&n->api_lock);
     return id;
+}
+
+int64_t wkim_message_id_make(wkim_node *n)
+{
+    return n ? next_id(n) : 0;
 }
 
 /* The stored channel of a list of receivers: online commands share one, others get one per list. */
@@ -62,7 +73,7 @@ static int check_send(const wkim_send *s, struct wkim_node *n)
 
     if (list == (s->channel_id.n != 0) || (list && !(s->flags & WKIM_FLAG_SYNC_ONCE)))
         return WKIM_EINVAL;
-    if (s->n_subscribers > WK_LIST_UIDS_MAX || s->channel_id.n > WK_ID_BYTES_MAX ||
+    if (s->message_id < 0 || s->n_subscribers > WK_LIST_UIDS_MAX || s->channel_id.n > WK_ID_BYTES_MAX ||
         s->from_uid.n > WK_ID_BYTES_MAX || s->client_msg_no.n > WK_ID_BYTES_MAX ||
         s->topic.n > WK_ID_BYTES_MAX || s->payload.n > n->set.payload_max)
         return WKIM_ETOOBIG;
@@ -73,8 +84,8 @@ static int check_send(const wkim_send *s, struct wkim_node *n)
     return WKIM_OK;
 }
 
-static void stored_channel(struct wkim_node *n, const wkim_send *s, wkim_slice from, struct wk_buf *sid,
-                           uint8_t *type)
+static void stored_channel(struct wkim_node *n, const wkim_send *s, wkim_slice from,
+                           struct wk_buf *sid, uint8_t *type)
 {
     *type = s->channel_type;
     if (s->n_subscribers) {
@@ -83,7 +94,8 @@ static void stored_channel(struct wkim_node *n, const wkim_send *s, wkim_slice f
         return;
     }
     im_stored_id(sid, s->channel_type, s->channel_id, from);
-    bool online = s->channel_type == WKIM_CHANNEL_TEMP || wk_slice_eq(s->channel_id, wk_str(n->online_cmd));
+    bool online =
+        s->channel_type == WKIM_CHANNEL_TEMP || wk_slice_eq(s->channel_id, wk_str(n->online_cmd));
     if ((s->flags & WKIM_FLAG_SYNC_ONCE) && !online)
         wk_buf_bytes(sid, IM_CMD_SUFFIX, sizeof(IM_CMD_SUFFIX) - 1);
 }
@@ -91,7 +103,7 @@ static void stored_channel(struct wkim_node *n, const wkim_send *s, wkim_slice f
 int wkim_message_send(wkim_node *n, const wkim_send *args, wkim_queue *q, void *user)
 {
     wkim_send s = { 0 };
-    struct wk_buf in = WK_BUF_INIT, sid = WK_BUF_INIT, uids = WK_BUF_INIT;
+    struct wk_buf in = WK_BUF_INIT, sid = WK_BUF_INIT, uids = WK_BUF_INIT, text = WK_BUF_INIT;
     char no[34];
 
     if (!n || !args || args->size < offsetof(wkim_send, reserved))
@@ -109,21 +121,33 @@ int wkim_message_send(wkim_node *n, const wkim_send *args, wkim_queue *q, void *
     stored_channel(n, &s, from, &sid, &type);
     for (size_t i = 0; i < s.n_subscribers; i++)
         wk_buf_str(&uids, s.subscribers[i]);
-    struct wk_record r = { .flags = s.flags & (WKIM_FLAG_NO_PERSIST | WKIM_FLAG_RED_DOT | WKIM_FLAG_SYNC_ONCE),
-                           .setting = s.setting, .channel_type = type, .message_id = next_id(n),
-                           .expire_s = s.expire_s, .channel_id = wk_buf_slice(&sid), .from_uid = from,
-                           .client_msg_no = s.client_msg_no, .topic = s.topic, .payload = s.payload };
+    struct wk_record r = { .flags = s.flags & (WKIM_FLAG_NO_PERSIST | WKIM_FLAG_RED_DOT |
+                                               WKIM_FLAG_SYNC_ONCE),
+                           .setting = s.setting,
+                           .channel_type = type,
+                           .message_id = s.message_id ? s.message_id : next_id(n),
+                           .expire_s = s.expire_s,
+                           .channel_id = wk_buf_slice(&sid),
+                           .from_uid = from,
+                           .client_msg_no = s.client_msg_no,
+                           .topic = s.topic,
+                           .payload = s.payload };
     struct im_send_head h = { .bits = (uint8_t)(IM_SEND_API | (s.n_subscribers ? IM_SEND_LIST : 0)),
                               .uids = wk_buf_slice(&uids) };
     im_send_encode(&in, &h, &r);
     in.oom |= sid.oom | uids.oom;
     uint32_t slot = wk_api_slot(n, im_base_id(r.channel_id));
+    wk_buf_u64(&text, (uint64_t)r.message_id);
+    wk_buf_bytes(&text, s.client_msg_no.p, s.client_msg_no.n);
+    in.oom |= text.oom;
+    rc = wk_api_send(n, IM_SEND, slot, &in, WK_REPLY_NONE, fill_send, wk_buf_slice(&text), q, user);
     wk_buf_fini(&sid);
     wk_buf_fini(&uids);
-    return wk_api_send(n, IM_SEND, slot, &in, WK_REPLY_NONE, fill_send, s.client_msg_no, q, user);
+    wk_buf_fini(&text);
+    return rc;
 }
 
-/* ---- read ---------------------------------------------------------------------------------------------- */
+/* ---- read ------------------------------------------------------------------------------------ */
 
 static void fill_more(struct wk_api_call *a, struct wkim_reply *r)
 {
@@ -131,7 +155,8 @@ static void fill_more(struct wk_api_call *a, struct wkim_reply *r)
     wk_reply_number(r, WKIM_NUMBER_MORE, (int64_t)a->call.number[1]);
 }
 
-static uint32_t put_key(struct wkim_node *n, struct wk_buf *in, uint8_t type, wkim_slice id, wkim_slice login)
+static uint32_t put_key(struct wkim_node *n, struct wk_buf *in, uint8_t type, wkim_slice id,
+                        wkim_slice login)
 {
     struct wk_buf sid = WK_BUF_INIT;
 
@@ -147,22 +172,24 @@ int wkim_message_sync(wkim_node *n, const wkim_message_range *r, wkim_queue *q, 
 {
     struct wk_buf in = WK_BUF_INIT;
 
-    if (!n || !n->started || !r || r->size < sizeof(*r) || wk_api_check_id(r->channel_id) != WKIM_OK ||
-        r->login_uid.n > WK_ID_BYTES_MAX)
+    if (!n || !n->started || !r || r->size < sizeof(*r) ||
+        wk_api_check_id(r->channel_id) != WKIM_OK || r->login_uid.n > WK_ID_BYTES_MAX)
         return !n || n->started ? WKIM_EINVAL : WKIM_ESTOPPED;
     uint32_t slot = put_key(n, &in, r->channel_type, r->channel_id, r->login_uid);
     wk_buf_u64(&in, r->start_seq);
     wk_buf_u64(&in, r->end_seq);
-    wk_buf_u32(&in, r->limit > 0 ? (uint32_t)r->limit : 0);
+    wk_buf_u32(&in, r->limit > 0 ? (uint32_t)r->limit : WKIM_SYNC_LIMIT_DEFAULT);
     wk_buf_u8(&in, r->pull_up == 1);
-    return wk_api_send(n, IM_MESSAGE_SYNC, slot, &in, WK_REPLY_RECORDS, fill_more, wk_slice(NULL, 0), q, user);
+    return wk_api_send(n, IM_MESSAGE_SYNC, slot, &in, WK_REPLY_RECORDS, fill_more,
+                       wk_slice(NULL, 0), q, user);
 }
 
 int wkim_message_get(wkim_node *n, const wkim_message_find *f, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
 
-    if (!n || !n->started || !f || f->size < sizeof(*f) || wk_api_check_id(f->channel_id) != WKIM_OK)
+    if (!n || !n->started || !f || f->size < sizeof(*f) ||
+        wk_api_check_id(f->channel_id) != WKIM_OK)
         return !n || n->started ? WKIM_EINVAL : WKIM_ESTOPPED;
     if (f->n_seqs + f->n_ids + f->n_client_msg_nos > WK_LIST_UIDS_MAX)
         return WKIM_ETOOBIG;
@@ -177,7 +204,8 @@ int wkim_message_get(wkim_node *n, const wkim_message_find *f, wkim_queue *q, vo
     wk_buf_varint(&in, f->n_client_msg_nos);
     for (size_t i = 0; i < f->n_client_msg_nos; i++)
         wk_buf_str(&in, f->client_msg_nos[i]);
-    return wk_api_send(n, IM_MESSAGE_GET, slot, &in, WK_REPLY_RECORDS, NULL, wk_slice(NULL, 0), q, user);
+    return wk_api_send(n, IM_MESSAGE_GET, slot, &in, WK_REPLY_RECORDS, NULL, wk_slice(NULL, 0), q,
+                       user);
 }
 
 static void fill_last(struct wk_api_call *a, struct wkim_reply *r)
@@ -185,8 +213,8 @@ static void fill_last(struct wk_api_call *a, struct wkim_reply *r)
     wk_reply_number(r, WKIM_NUMBER_MESSAGE_SEQ, (int64_t)a->call.number[0]);
 }
 
-int wkim_message_last(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id, uint8_t channel_type,
-                      int with_message, wkim_queue *q, void *user)
+int wkim_message_last(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                      uint8_t channel_type, int with_message, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
 
@@ -194,5 +222,34 @@ int wkim_message_last(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
         return !n || n->started ? WKIM_EINVAL : WKIM_ESTOPPED;
     uint32_t slot = put_key(n, &in, channel_type, channel_id, login_uid);
     wk_buf_u8(&in, with_message != 0);
-    return wk_api_send(n, IM_MESSAGE_LAST, slot, &in, WK_REPLY_RECORDS, fill_last, wk_slice(NULL, 0), q, user);
+    return wk_api_send(n, IM_MESSAGE_LAST, slot, &in, WK_REPLY_RECORDS, fill_last,
+                       wk_slice(NULL, 0), q, user);
+}
+
+static void fill_own(struct wk_api_call *a, struct wkim_reply *r)
+{
+    struct wk_cursor c = wk_cursor(wk_buf_slice(&r->bytes));
+
+    (void)a;
+    if (r->code != WKIM_OK)
+        return;
+    wk_reply_number(r, WKIM_NUMBER_TOTAL, (int64_t)wk_cursor_u64(&c));
+    wk_reply_number(r, WKIM_NUMBER_MESSAGE_SEQ, (int64_t)wk_cursor_u64(&c));
+    if (c.bad)
+        wk_reply_result(r, WKIM_ECORRUPT, 0);
+}
+
+int wkim_message_own(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                     uint8_t channel_type, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+
+    if (!n || !n->started || wk_api_check_id(channel_id) != WKIM_OK ||
+        wk_api_check_id(login_uid) != WKIM_OK)
+        return !n || n->started ? WKIM_EINVAL : WKIM_ESTOPPED;
+    wk_buf_str(&in, login_uid);
+    uint32_t slot = put_key(n, &in, channel_type, channel_id, login_uid);
+    wk_buf_u64(&in, 0);
+    wk_buf_u32(&in, 0);
+    return wk_api_send(n, IM_HEADS, slot, &in, WK_REPLY_NONE, fill_own, wk_slice(NULL, 0), q, user);
 }

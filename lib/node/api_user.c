@@ -1,8 +1,8 @@
+#include "node/reply.h"
 #include <stdlib.h>
 #include "base/limits.h"
 #include "im/answer.h"
 #include "node/node.h"
-#include "node/reply.h"
 
 static int ready(const struct wkim_node *n, wkim_slice uid)
 {
@@ -26,8 +26,8 @@ int wkim_user_token_set(wkim_node *n, wkim_slice uid, wkim_slice token, uint8_t 
     wk_buf_u8(&in, device_level);
     wk_buf_str(&in, token);
     wk_buf_u64(&in, wk_wall_ms());
-    return wk_api_send(n, IM_TOKEN_SET, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL, wk_slice(NULL, 0), q,
-                       user);
+    return wk_api_send(n, IM_TOKEN_SET, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL,
+                       wk_slice(NULL, 0), q, user);
 }
 
 int wkim_user_device_quit(wkim_node *n, wkim_slice uid, int device_flag, wkim_queue *q, void *user)
@@ -40,11 +40,11 @@ int wkim_user_device_quit(wkim_node *n, wkim_slice uid, int device_flag, wkim_qu
     wk_buf_str(&in, uid);
     wk_buf_u32(&in, (uint32_t)device_flag);
     wk_buf_u64(&in, wk_wall_ms());
-    return wk_api_send(n, IM_DEVICE_QUIT, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL, wk_slice(NULL, 0), q,
-                       user);
+    return wk_api_send(n, IM_DEVICE_QUIT, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL,
+                       wk_slice(NULL, 0), q, user);
 }
 
-/* ---- calls to several slots, one answer ------------------------------------------------------------- */
+/* ---- calls to several slots, one answer ------------------------------------------------------ */
 
 struct gather {
     struct wkim_node *node;
@@ -208,7 +208,8 @@ int wkim_node_connections(wkim_node *n, wkim_slice uid, wkim_queue *q, void *use
     return WKIM_OK;
 }
 
-int wkim_node_conn_kick(wkim_node *n, wkim_slice uid, int64_t conn_id, int silent, wkim_queue *q, void *user)
+int wkim_node_conn_kick(wkim_node *n, wkim_slice uid, int64_t conn_id, int silent, wkim_queue *q,
+                        void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
     int rc = ready(n, uid);
@@ -218,14 +219,14 @@ int wkim_node_conn_kick(wkim_node *n, wkim_slice uid, int64_t conn_id, int silen
     wk_buf_str(&in, uid);
     wk_buf_u64(&in, (uint64_t)conn_id);
     wk_buf_u8(&in, silent != 0);
-    return wk_api_send(n, IM_CONN_KICK, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL, wk_slice(NULL, 0), q,
-                       user);
+    return wk_api_send(n, IM_CONN_KICK, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL,
+                       wk_slice(NULL, 0), q, user);
 }
 
-/* ---- system accounts --------------------------------------------------------------------------------- */
+/* ---- system accounts ------------------------------------------------------------------------- */
 
-int wkim_user_system_change(wkim_node *n, int add, const wkim_slice *uids, size_t n_uids, wkim_queue *q,
-                            void *user)
+int wkim_user_system_change(wkim_node *n, int add, const wkim_slice *uids, size_t n_uids,
+                            wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
 
@@ -240,7 +241,8 @@ int wkim_user_system_change(wkim_node *n, int add, const wkim_slice *uids, size_
     wk_buf_u8(&in, add != 0);
     for (size_t i = 0; i < n_uids; i++)
         wk_buf_str(&in, uids[i]);
-    return wk_api_send(n, IM_SYSTEM_CHANGE, 0, &in, WK_REPLY_NONE, NULL, wk_slice(NULL, 0), q, user);
+    return wk_api_send(n, IM_SYSTEM_CHANGE, 0, &in, WK_REPLY_NONE, NULL, wk_slice(NULL, 0), q,
+                       user);
 }
 
 int wkim_user_system_list(wkim_node *n, wkim_queue *q, void *user)

@@ -1,67 +1,137 @@
 /* Public face of the binary codec and of the client side of the key agreement. */
+#include "node/node.h"
 #include "proto/codec.h"
 #include "base/limits.h"
 #include <stdio.h>
-#include "node/node.h"
 
-static void to_public(wkim_packet *o, const struct wk_packet *p)
+static void login_to_public(wkim_packet *o, const struct wk_packet *p)
 {
-    *o = (wkim_packet){ .type = p->type, .flags = p->flags };
     switch (p->type) {
     case WK_PACKET_CONNECT: {
         const struct wk_connect *c = &p->u.connect;
-        o->version = c->version; o->device_flag = c->device_flag; o->timestamp = c->client_timestamp;
-        o->device_id = c->device_id; o->uid = c->uid; o->token = c->token; o->key = c->client_key;
+        o->version = c->version;
+        o->device_flag = c->device_flag;
+        o->timestamp = c->client_timestamp;
+        o->device_id = c->device_id;
+        o->uid = c->uid;
+        o->token = c->token;
+        o->key = c->client_key;
         break;
     }
     case WK_PACKET_CONNACK: {
         const struct wk_connack *c = &p->u.connack;
-        o->version = c->server_version; o->reason = c->reason; o->timestamp = c->time_diff;
-        o->node_id = c->node_id; o->key = c->server_key; o->salt = c->salt;
+        o->version = c->server_version;
+        o->reason = c->reason;
+        o->timestamp = c->time_diff;
+        o->node_id = c->node_id;
+        o->key = c->server_key;
+        o->salt = c->salt;
         break;
     }
+    case WK_PACKET_DISCONNECT: {
+        const struct wk_disconnect *d = &p->u.disconnect;
+        o->reason = d->reason;
+        o->name = d->text;
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+static void message_to_public(wkim_packet *o, const struct wk_packet *p)
+{
+    switch (p->type) {
     case WK_PACKET_SEND: {
         const struct wk_send *s = &p->u.send;
-        o->setting = s->setting; o->channel_type = s->channel_type; o->client_seq = s->client_seq;
-        o->expire_s = s->expire; o->client_msg_no = s->client_msg_no; o->channel_id = s->channel_id;
-        o->key = s->msg_key; o->topic = s->topic; o->payload = s->payload;
+        o->setting = s->setting;
+        o->channel_type = s->channel_type;
+        o->client_seq = s->client_seq;
+        o->expire_s = s->expire;
+        o->client_msg_no = s->client_msg_no;
+        o->channel_id = s->channel_id;
+        o->key = s->msg_key;
+        o->topic = s->topic;
+        o->payload = s->payload;
         break;
     }
     case WK_PACKET_SENDACK: {
         const struct wk_sendack *s = &p->u.sendack;
-        o->message_id = s->message_id; o->client_seq = s->client_seq; o->message_seq = s->message_seq;
-        o->reason = s->reason; o->client_msg_no = s->client_msg_no;
+        o->message_id = s->message_id;
+        o->client_seq = s->client_seq;
+        o->message_seq = s->message_seq;
+        o->reason = s->reason;
+        o->client_msg_no = s->client_msg_no;
         break;
     }
     case WK_PACKET_RECV: {
         const struct wk_recv *r = &p->u.recv;
-        o->setting = r->setting; o->channel_type = r->channel_type; o->expire_s = r->expire;
-        o->timestamp = r->timestamp; o->message_id = r->message_id; o->message_seq = r->message_seq;
-        o->key = r->msg_key; o->uid = r->from_uid; o->channel_id = r->channel_id;
-        o->client_msg_no = r->client_msg_no; o->topic = r->topic; o->payload = r->payload;
+        o->setting = r->setting;
+        o->channel_type = r->channel_type;
+        o->expire_s = r->expire;
+        o->timestamp = r->timestamp;
+        o->message_id = r->message_id;
+        o->message_seq = r->message_seq;
+        o->key = r->msg_key;
+        o->uid = r->from_uid;
+        o->channel_id = r->channel_id;
+        o->client_msg_no = r->client_msg_no;
+        o->topic = r->topic;
+        o->payload = r->payload;
         break;
     }
-    case WK_PACKET_RECVACK:
-        o->message_id = p->u.recvack.message_id; o->message_seq = p->u.recvack.message_seq;
+    case WK_PACKET_RECVACK: {
+        const struct wk_recvack *a = &p->u.recvack;
+        o->message_id = a->message_id;
+        o->message_seq = a->message_seq;
         break;
-    case WK_PACKET_DISCONNECT:
-        o->reason = p->u.disconnect.reason; o->name = p->u.disconnect.text;
-        break;
-    case WK_PACKET_SUB:
-        o->setting = p->u.sub.setting; o->channel_type = p->u.sub.channel_type; o->action = p->u.sub.action;
-        o->id = p->u.sub.sub_no; o->channel_id = p->u.sub.channel_id; o->name = p->u.sub.param;
-        break;
-    case WK_PACKET_SUBACK:
-        o->channel_type = p->u.suback.channel_type; o->action = p->u.suback.action;
-        o->reason = p->u.suback.reason; o->id = p->u.suback.sub_no; o->channel_id = p->u.suback.channel_id;
-        break;
-    case WK_PACKET_EVENT:
-        o->id = p->u.event.id; o->name = p->u.event.type; o->timestamp = p->u.event.timestamp;
-        o->payload = p->u.event.data;
-        break;
+    }
     default:
         break;
     }
+}
+
+static void event_to_public(wkim_packet *o, const struct wk_packet *p)
+{
+    switch (p->type) {
+    case WK_PACKET_SUB: {
+        const struct wk_sub *s = &p->u.sub;
+        o->setting = s->setting;
+        o->channel_type = s->channel_type;
+        o->action = s->action;
+        o->id = s->sub_no;
+        o->channel_id = s->channel_id;
+        o->name = s->param;
+        break;
+    }
+    case WK_PACKET_SUBACK: {
+        const struct wk_suback *s = &p->u.suback;
+        o->channel_type = s->channel_type;
+        o->action = s->action;
+        o->reason = s->reason;
+        o->id = s->sub_no;
+        o->channel_id = s->channel_id;
+        break;
+    }
+    case WK_PACKET_EVENT: {
+        const struct wk_event *e = &p->u.event;
+        o->id = e->id;
+        o->name = e->type;
+        o->timestamp = e->timestamp;
+        o->payload = e->data;
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+static void to_public(wkim_packet *o, const struct wk_packet *p)
+{
+    *o = (wkim_packet){ .type = p->type, .flags = p->flags };
+    login_to_public(o, p);
+    message_to_public(o, p);
+    event_to_public(o, p);
 }
 
 static void from_public(struct wk_packet *p, const wkim_packet *o)
@@ -73,25 +143,36 @@ static void from_public(struct wk_packet *p, const wkim_packet *o)
                                             o->uid, o->token, o->key };
         break;
     case WK_PACKET_CONNACK:
-        p->u.connack = (struct wk_connack){ o->flags & 1, o->version, o->reason, o->timestamp, o->node_id,
-                                            o->key, o->salt };
+        p->u.connack = (struct wk_connack){ o->flags & 1, o->version, o->reason, o->timestamp,
+                                            o->node_id,   o->key,     o->salt };
         break;
     case WK_PACKET_SEND:
-        p->u.send = (struct wk_send){ .setting = o->setting, .channel_type = o->channel_type,
-                                      .client_seq = o->client_seq, .expire = o->expire_s,
-                                      .client_msg_no = o->client_msg_no, .channel_id = o->channel_id,
-                                      .msg_key = o->key, .topic = o->topic, .payload = o->payload };
+        p->u.send = (struct wk_send){ .setting = o->setting,
+                                      .channel_type = o->channel_type,
+                                      .client_seq = o->client_seq,
+                                      .expire = o->expire_s,
+                                      .client_msg_no = o->client_msg_no,
+                                      .channel_id = o->channel_id,
+                                      .msg_key = o->key,
+                                      .topic = o->topic,
+                                      .payload = o->payload };
         break;
     case WK_PACKET_SENDACK:
         p->u.sendack = (struct wk_sendack){ o->message_id, o->client_seq, o->message_seq, o->reason,
                                             o->client_msg_no };
         break;
     case WK_PACKET_RECV:
-        p->u.recv = (struct wk_recv){ .setting = o->setting, .channel_type = o->channel_type,
-                                      .expire = o->expire_s, .timestamp = (int32_t)o->timestamp,
-                                      .message_id = o->message_id, .message_seq = o->message_seq,
-                                      .msg_key = o->key, .from_uid = o->uid, .channel_id = o->channel_id,
-                                      .client_msg_no = o->client_msg_no, .topic = o->topic,
+        p->u.recv = (struct wk_recv){ .setting = o->setting,
+                                      .channel_type = o->channel_type,
+                                      .expire = o->expire_s,
+                                      .timestamp = (int32_t)o->timestamp,
+                                      .message_id = o->message_id,
+                                      .message_seq = o->message_seq,
+                                      .msg_key = o->key,
+                                      .from_uid = o->uid,
+                                      .channel_id = o->channel_id,
+                                      .client_msg_no = o->client_msg_no,
+                                      .topic = o->topic,
                                       .payload = o->payload };
         break;
     case WK_PACKET_RECVACK:
@@ -101,10 +182,12 @@ static void from_public(struct wk_packet *p, const wkim_packet *o)
         p->u.disconnect = (struct wk_disconnect){ o->reason, o->name };
         break;
     case WK_PACKET_SUB:
-        p->u.sub = (struct wk_sub){ o->setting, o->channel_type, o->action, o->id, o->channel_id, o->name };
+        p->u.sub = (struct wk_sub){ o->setting, o->channel_type, o->action,
+                                    o->id,      o->channel_id,   o->name };
         break;
     case WK_PACKET_SUBACK:
-        p->u.suback = (struct wk_suback){ o->channel_type, o->action, o->reason, o->id, o->channel_id };
+        p->u.suback =
+            (struct wk_suback){ o->channel_type, o->action, o->reason, o->id, o->channel_id };
         break;
     case WK_PACKET_EVENT:
         p->u.event = (struct wk_event){ o->timestamp, o->id, o->name, o->payload };
@@ -114,7 +197,8 @@ static void from_public(struct wk_packet *p, const wkim_packet *o)
     }
 }
 
-wkim_ssize wkim_packet_decode(wkim_packet *out, const void *in, size_t n, uint8_t version, wkim_error *err)
+wkim_ssize wkim_packet_decode(wkim_packet *out, const void *in, size_t n, uint8_t version,
+                              wkim_error *err)
 {
     struct wk_packet p;
     wkim_ssize used = wk_packet_decode(&p, wk_slice(in, n), version, WK_FRAME_BYTES_MAX, err);
@@ -201,7 +285,8 @@ int wkim_cipher_sign(wkim_cipher *c, const wkim_packet *p, char out[32])
     snprintf(type, sizeof(type), "%u", p->channel_type);
     if (p->type == WKIM_PACKET_SEND) {
         snprintf(a, sizeof(a), "%u", p->client_seq);
-        const wkim_slice parts[] = { wk_str(a), p->client_msg_no, p->channel_id, wk_str(type), p->payload };
+        const wkim_slice parts[] = { wk_str(a), p->client_msg_no, p->channel_id, wk_str(type),
+                                     p->payload };
         return wk_msg_key(c->crypto, &c->key, parts, 5, out);
     }
     if (p->type != WKIM_PACKET_RECV)

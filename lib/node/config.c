@@ -285,8 +285,14 @@ static int join_items(struct wk_config_entry *e)
     if (!at)
         return WKIM_ENOMEM;
     *at = '\0';
-    for (size_t i = 0; i < e->n_items; i++)
-        at += sprintf(at, "%s%s", i ? " " : "", e->items[i]);
+    for (size_t i = 0; i < e->n_items; i++) {
+        size_t len = strlen(e->items[i]);
+
+        if (i)
+            *at++ = ' ';
+        memcpy(at, e->items[i], len + 1);
+        at += len;
+    }
     return WKIM_OK;
 }
 

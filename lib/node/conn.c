@@ -89,11 +89,11 @@ static void flush(struct wk_shard *s, struct wk_hook *h)
     bool done = wk_session_state(c->session) == WK_SESSION_CLOSING && !c->close_at_ms;
     if (rc == WKIM_EIO || (done && rc == WKIM_OK))
         wk_conn_destroy(c);
-    else if (done && !c->timer.pos)
-        wk_conn_arm(c, c->shard->now_ms + c->node->set.auth_ms); /* a client that does not read its last words */
+    else if (done && !c->timer.pos) /* a client that does not read its last words */
+        wk_conn_arm(c, c->shard->now_ms + c->node->set.auth_ms);
 }
 
-/* Strip the PROXY header; returns what belongs to the session.  *in.n = 0 while it is incomplete. */
+/* Strip the PROXY header; *in is what belongs to the session, empty while it is incomplete. */
 static int strip_proxy(struct wk_conn *c, wkim_slice *in)
 {
     struct wk_proxy_header h;
@@ -161,7 +161,7 @@ static void on_recvack(void *user, const struct wk_recvack *r, uint8_t flags)
     c->in_packets++;
     wk_conn_per(c)->count.in_packets++;
     if (!(flags & WKIM_FLAG_NO_PERSIST))
-        wk_conn_acked(c, r->message_id);
+        wk_conn_acked(c, r->message_id, flags & WKIM_FLAG_SYNC_ONCE && c->im.level);
 }
 
 static void on_ping(void *user)
@@ -225,7 +225,8 @@ void wk_conn_start(struct wk_conn *c)
                                      .version_max = c->node->set.version_max,
                                      .node_id = c->node->set.node_id,
                                      .outbound_bytes_max = c->node->set.outbound_max,
-                                     .crypto = ns->crypto };
+                                     .crypto = ns->crypto,
+                                     .sealer = ns->sealer };
 
     wk_list_push(&ns->conns, &c->link);
     ns->count.connections++;
@@ -233,7 +234,8 @@ void wk_conn_start(struct wk_conn *c)
     c->last_in_ms = c->shard->now_ms;
     c->connected_ms = c->shard->now_ms;
     if (atomic_load(&c->node->stopping) ||
-        wk_session_new(&c->session, &so, &session_events, c) != WKIM_OK || c->tr->attach(c) != WKIM_OK) {
+        wk_session_new(&c->session, &so, &session_events, c) != WKIM_OK ||
+        c->tr->attach(c) != WKIM_OK) {
         wk_conn_destroy(c);
         return;
     }

@@ -81,7 +81,9 @@ extern const struct im_conn_ops wk_conn_im_ops;
 
 /* retry.c */
 int wk_conn_track(struct wk_conn *c, const struct im_push *p);
-void wk_conn_acked(struct wk_conn *c, int64_t message_id);
+void wk_conn_acked(struct wk_conn *c, int64_t message_id, bool command);
 void wk_conn_untrack_all(struct wk_conn *c);
 void wk_conn_retry(struct wk_timer *t);
+/* conn_command.c: a master device has the command in the blob: its user has read up to there. */
+void wk_conn_command_read(struct wk_conn *c, struct wk_blob *blob);
 #endif

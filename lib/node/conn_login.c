@@ -105,7 +105,7 @@ static void arrive(struct wk_shard *s, struct wk_post *p)
     struct wk_conn *c = WK_CONTAINER(p, struct wk_conn, post);
     struct wk_node_shard *ns = wk_node_shard(c->node, s);
 
-    wk_session_rebind(c->session, ns->crypto, c);
+    wk_session_rebind(c->session, ns->crypto, ns->sealer, c);
     wk_list_push(&ns->conns, &c->link);
     ns->count.connections++;
     if (atomic_load(&c->node->stopping) || c->tr->attach(c) != WKIM_OK) {
@@ -118,8 +118,8 @@ static void arrive(struct wk_shard *s, struct wk_post *p)
         login(c);
 }
 
-/* The connection goes to live where its uid's slot lives: presence, its own sends' answers and what is
- * delivered to it then need no further hop. */
+/* The connection goes to live where its uid's slot lives: presence, its own sends' answers and what
+ * is delivered to it then need no further hop. */
 void wk_conn_move(struct wk_conn *c)
 {
     struct wk_shard *to = wk_cluster_shard_of(c->node->cluster, c->target_slot);

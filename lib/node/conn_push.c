@@ -1,6 +1,6 @@
 /* What im does to a connection: deliver, kick, describe. */
 #include "node/conn.h"
-#include <stdlib.h>
+#include <stdio.h>
 
 static void push(struct im_conn *ic, const struct im_push *p)
 {
@@ -8,6 +8,7 @@ static void push(struct im_conn *ic, const struct im_push *p)
 
     if (c->closed || wk_session_state(c->session) != WK_SESSION_OPEN)
         return;
+    wk_sealer_hold(wk_conn_per(c)->sealer, p->blob);
     int rc = wk_session_recv(c->session, p->record, p->from_uid, p->channel_id, p->flags);
     if (rc == WKIM_EBUSY)
         wk_conn_per(c)->count.slow_clients++;
@@ -24,7 +25,8 @@ static void push(struct im_conn *ic, const struct im_push *p)
     wk_conn_wake(c);
 }
 
-static void kick(struct im_conn *ic, uint8_t reason, const char *text, uint32_t delay_ms, bool silent)
+static void kick(struct im_conn *ic, uint8_t reason, const char *text, uint32_t delay_ms,
+                 bool silent)
 {
     struct wk_conn *c = WK_CONTAINER(ic, struct wk_conn, im);
 
@@ -58,22 +60,28 @@ static void describe(struct im_conn *ic, struct wk_buf *out)
     const struct wk_conn *c = WK_CONTAINER(ic, struct wk_conn, im);
     uint64_t now = c->shard->now_ms;
     const char *colon = c->remote ? strrchr(c->remote, ':') : NULL;
+    unsigned port = 0;
     wkim_slice ip = colon ? wk_slice(c->remote, (size_t)(colon - c->remote)) : wk_slice(NULL, 0);
     const char *device = ic->device_flag == 0 ? "App" : ic->device_flag == 1 ? "Web"
                          : ic->device_flag == 2 ? "PC" : "未知";
 
+    if (colon && sscanf(colon, ":%5u", &port) != 1)
+        port = 0;
     wk_buf_printf(out, "{\"id\":%llu,\"uid\":", (unsigned long long)ic->id);
     json_text(out, ic->uid);
     wk_buf_printf(out, ",\"ip\":");
     json_text(out, ip);
-    wk_buf_printf(out, ",\"port\":%d,\"idle_ms\":%llu,\"uptime_ms\":%llu,\"pending_bytes\":%zu",
-                  colon ? atoi(colon + 1) : 0, (unsigned long long)(now - c->last_in_ms),
+    wk_buf_printf(out, ",\"port\":%u,\"idle_ms\":%llu,\"uptime_ms\":%llu,\"pending_bytes\":%zu",
+                  port, (unsigned long long)(now - c->last_in_ms),
                   (unsigned long long)(now - c->connected_ms), wk_session_out(c->session).n);
-    wk_buf_printf(out, ",\"in_msgs\":%u,\"out_msgs\":%u,\"in_msg_bytes\":%llu,\"out_msg_bytes\":%llu", c->in_msgs,
-                  c->out_msgs, (unsigned long long)c->in_bytes, (unsigned long long)c->out_bytes);
-    wk_buf_printf(out, ",\"in_packets\":%u,\"out_packets\":%u,\"in_packet_bytes\":%llu,\"out_packet_bytes\":%llu",
-                  c->in_packets, c->out_packets, (unsigned long long)c->in_bytes,
-                  (unsigned long long)c->out_bytes);
+    wk_buf_printf(
+        out, ",\"in_msgs\":%u,\"out_msgs\":%u,\"in_msg_bytes\":%llu,\"out_msg_bytes\":%llu",
+        c->in_msgs, c->out_msgs, (unsigned long long)c->in_bytes, (unsigned long long)c->out_bytes);
+    wk_buf_printf(
+        out,
+        ",\"in_packets\":%u,\"out_packets\":%u,\"in_packet_bytes\":%llu,\"out_packet_bytes\":%llu",
+        c->in_packets, c->out_packets, (unsigned long long)c->in_bytes,
+        (unsigned long long)c->out_bytes);
     wk_buf_printf(out, ",\"device\":\"%s(%s)\",\"device_id\":", device, ic->level ? "主" : "从");
     json_text(out, ic->device_id);
     wk_buf_printf(out, ",\"version\":%u,\"node_id\":%llu}", wk_session_version(c->session),

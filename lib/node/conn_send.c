@@ -76,7 +76,8 @@ static uint8_t check_send(const struct wk_conn *c, const struct wk_send *s, wkim
         return WKIM_REASON_KICK;
     if (c->im.send_ban)
         return WKIM_REASON_SEND_BAN;
-    if (s->channel_id.n == 0 || s->channel_id.n > WK_ID_BYTES_MAX || wk_slice_has_any(s->channel_id, "@#&"))
+    if (s->channel_id.n == 0 || s->channel_id.n > WK_ID_BYTES_MAX ||
+        wk_slice_has_any(s->channel_id, "@#&"))
         return WKIM_REASON_CHANNEL_ID;
     if (plain.n > c->node->set.payload_max)
         return WKIM_REASON_NOT_ALLOW_SEND;
@@ -90,7 +91,8 @@ static void refuse_send(struct wk_conn *c, uint64_t ack, int64_t message_id, uin
     (void)wk_session_sendack(c->session, ack, message_id, 0, reason);
 }
 
-void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_slice plain, uint64_t ack)
+void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_slice plain,
+                     uint64_t ack)
 {
     struct wk_conn *c = user;
     struct wk_node_shard *ns = wk_conn_per(c);
@@ -109,12 +111,19 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
     /* The stored id is built behind the request and copied from there into the record. */
     struct wk_buf sid = WK_BUF_INIT;
     im_stored_id(&sid, s->channel_type, s->channel_id, c->im.uid);
-    struct wk_record r = { .flags = flags & (WKIM_FLAG_NO_PERSIST | WKIM_FLAG_RED_DOT | WKIM_FLAG_SYNC_ONCE),
-                           .setting = s->setting, .channel_type = s->channel_type, .message_id = id,
-                           .expire_s = s->expire, .client_seq = s->client_seq,
-                           .channel_id = wk_buf_slice(&sid), .from_uid = c->im.uid,
-                           .client_msg_no = s->client_msg_no, .topic = s->topic,
-                           .stream_no = s->stream_no, .payload = plain };
+    struct wk_record r = { .flags = flags & (WKIM_FLAG_NO_PERSIST | WKIM_FLAG_RED_DOT |
+                                             WKIM_FLAG_SYNC_ONCE),
+                           .setting = s->setting,
+                           .channel_type = s->channel_type,
+                           .message_id = id,
+                           .expire_s = s->expire,
+                           .client_seq = s->client_seq,
+                           .channel_id = wk_buf_slice(&sid),
+                           .from_uid = c->im.uid,
+                           .client_msg_no = s->client_msg_no,
+                           .topic = s->topic,
+                           .stream_no = s->stream_no,
+                           .payload = plain };
     struct im_send_head h = { .conn_id = c->im.id };
     wk_buf_clear(b);
     im_send_encode(b, &h, &r);
@@ -128,7 +137,8 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
     }
     bool person = s->channel_type == WKIM_CHANNEL_PERSON;
     wk_call_init(&op->call, person ? IM_SEND_PEER : IM_SEND, in, send_done);
-    op->call.slot = wk_cluster_slot_of(c->node->cluster, person ? s->channel_id : im_base_id(r.channel_id));
+    op->call.slot =
+        wk_cluster_slot_of(c->node->cluster, person ? s->channel_id : im_base_id(r.channel_id));
     wk_buf_fini(&sid);
     op->call.origin = c->shard;
     op->conn = c;

@@ -2,9 +2,9 @@
  *
  * Input and output lie in two buffers under one short lock; one notification per direction is under
  * way at most, so neither side can be flooded with posts. */
+#include "node/conn.h"
 #include <pthread.h>
 #include "base/limits.h"
-#include "node/conn.h"
 
 #define IN_BYTES_MAX (1048576u + 65536u)
 #define OUT_BYTES_MAX 4194304u
@@ -53,7 +53,7 @@ static void tell_transport(struct wkim_session *s)
         fn(s->user);
 }
 
-/* ---- shard side ------------------------------------------------------------------------------------- */
+/* ---- shard side ------------------------------------------------------------------------------ */
 
 static void on_post(struct wk_shard *sh, struct wk_post *p)
 {
@@ -174,7 +174,7 @@ static const struct wk_transport_ops foreign_ops = {
     .attach = foreign_attach, .close = foreign_close,
 };
 
-/* ---- transport side ----------------------------------------------------------------------------------- */
+/* ---- transport side -------------------------------------------------------------------------- */
 
 int wkim_session_open(wkim_session **out, wkim_node *n, const wkim_session_options *opt)
 {
@@ -254,7 +254,8 @@ int wkim_session_drain(wkim_session *s, wkim_slice *out, int *text)
         if (s->current.n == 0)
             return ended ? WKIM_ESTOPPED : 0;
     }
-    struct wk_cursor c = wk_cursor(wk_slice(s->current.p + s->current_at, s->current.n - s->current_at));
+    struct wk_cursor c =
+        wk_cursor(wk_slice(s->current.p + s->current_at, s->current.n - s->current_at));
     uint32_t n = wk_cursor_u32(&c);
     uint8_t is_text = wk_cursor_u8(&c);
     *out = wk_cursor_bytes(&c, n);

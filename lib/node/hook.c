@@ -490,8 +490,22 @@ int wk_node_hook_idle(const struct wkim_node *n)
     return 1;
 }
 
+/* What waits in memory ends with the node; msg.notify waits in the store. */
+static void say_lost(const struct wkim_node *n)
+{
+    for (int e = WK_WEBHOOK_OFFLINE; e < WK_WEBHOOK_EVENTS; e++) {
+        uint64_t lost = 0;
+        for (uint32_t i = 0; n->hook && n->hook->per && i < n->n_shards; i++)
+            lost += n->hook->per[i].hook ? wk_webhook_counts(n->hook->per[i].hook, e)->waiting : 0;
+        if (lost)
+            wk_log(&n->log, WK_LOG_WARN, "node", "webhook_lost_at_stop", "event=%s items=%llu",
+                   wk_webhook_event_name(e), (unsigned long long)lost);
+    }
+}
+
 void wk_node_hook_free(struct wkim_node *n)
 {
+    say_lost(n);
     for (uint32_t i = 0; n->hook && n->hook->per && i < n->n_shards; i++) {
         struct wk_node_hook_shard *h = &n->hook->per[i];
         if (!h->shard)

@@ -90,7 +90,7 @@ void wkim_node_set_log(wkim_node *n, int level, wkim_log_fn fn, void *user)
     n->log = (struct wk_log){ level, fn, user };
 }
 
-/* ---- start --------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static int make_dirs(const char *path, wkim_error *err)
 {
@@ -108,7 +108,8 @@ static int make_dirs(const char *path, wkim_error *err)
         *p = '/';
     }
     if (mkdir(buf, 0750) != 0 && errno != EEXIST)
-        return wk_fail(err, WKIM_EIO, "dataDir: cannot create \"%.150s\": %s", path, strerror(errno));
+        return wk_fail(err, WKIM_EIO, "dataDir: cannot create \"%.150s\": %s", path,
+                       strerror(errno));
     return WKIM_OK;
 }
 
@@ -120,7 +121,8 @@ static int lock_dir(struct wkim_node *n, wkim_error *err)
     snprintf(path, sizeof(path), "%s/LOCK", n->data_dir);
     n->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (n->lock_fd < 0)
-        return wk_fail(err, WKIM_EIO, "dataDir: cannot write \"%.150s\": %s", path, strerror(errno));
+        return wk_fail(err, WKIM_EIO, "dataDir: cannot write \"%.150s\": %s", path,
+                       strerror(errno));
     if (flock(n->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         ssize_t got = read(n->lock_fd, pid, sizeof(pid) - 1);
         pid[got > 0 ? got : 0] = 0;
@@ -129,7 +131,8 @@ static int lock_dir(struct wkim_node *n, wkim_error *err)
     }
     int len = snprintf(pid, sizeof(pid), "%ld", (long)getpid());
     if (ftruncate(n->lock_fd, 0) != 0 || pwrite(n->lock_fd, pid, (size_t)len, 0) != len)
-        return wk_fail(err, WKIM_EIO, "dataDir: cannot write \"%.150s\": %s", path, strerror(errno));
+        return wk_fail(err, WKIM_EIO, "dataDir: cannot write \"%.150s\": %s", path,
+                       strerror(errno));
     return WKIM_OK;
 }
 
@@ -164,7 +167,8 @@ static int make_im(struct wkim_node *n, wkim_error *err)
                             .node_id = n->set.node_id,
                             .log = &n->log,
                             .token_auth = n->set.token_auth,
-                            .allowlist_off_of_person = wkim_config_int(n->cfg, "whitelistOffOfPerson"),
+                            .allowlist_off_of_person =
+                                wkim_config_int(n->cfg, "whitelistOffOfPerson"),
                             .idempotent = wkim_config_int(n->cfg, "message.idempotent"),
                             .idle_channels_max = 4096,
                             .conversations_max = number(n->cfg, "conversation.userMaxCount"),
@@ -208,7 +212,8 @@ static int make_shards(struct wkim_node *n, wkim_error *err)
         /* One lane more than shards: the last is for API calls. */
         wk_snowflake_init(&p->ids, (uint32_t)n->set.node_id, i, n->n_shards + 1);
         p->read_buf = wk_malloc(WK_READ_BYTES);
-        if (!p->read_buf || wk_crypto_new(&p->crypto) != WKIM_OK)
+        if (!p->read_buf || wk_crypto_new(&p->crypto) != WKIM_OK ||
+            wk_sealer_new(&p->sealer, p->crypto) != WKIM_OK)
             return wk_fail(err, WKIM_ENOMEM, "shard: out of memory");
         n->shards[i].crypto = p->crypto;
         n->shards[i].user = p;
@@ -274,7 +279,7 @@ int wkim_node_wait_ready(wkim_node *n, int timeout_ms)
     return wait_until(n, wkim_node_ready, timeout_ms);
 }
 
-/* ---- stop -------------------------------------------------------------------------------------------------- */
+/* ---- stop ------------------------------------------------------------------------------------ */
 
 static int idle(const wkim_node *n)
 {
@@ -312,7 +317,8 @@ int wkim_node_stop(wkim_node *n, int timeout_ms)
     atomic_store(&n->stopping, true);
     int rc = wait_until(n, idle, timeout_ms / 2);
     wk_node_hook_drain(n);
-    (void)wait_until(n, wk_node_hook_idle, timeout_ms / 5); /* what is left is in the store or tried below */
+    /* What is left after this is in the store or tried below. */
+    (void)wait_until(n, wk_node_hook_idle, timeout_ms / 5);
     wk_cluster_refuse(n->cluster);
     for (uint32_t i = 0; i < n->n_shards; i++) {
         n->per[i].close_all.run = close_all;
@@ -350,6 +356,7 @@ void wkim_node_free(wkim_node *n)
         struct wk_node_shard *p = &n->per[i];
         wk_conn_free_pool(p);
         wk_loop_free(p->loop);
+        wk_sealer_free(p->sealer);
         wk_crypto_free(p->crypto);
         wk_free(p->read_buf);
         wk_buf_fini(&p->scratch);
@@ -379,7 +386,7 @@ const char *wkim_version(void)
     return WKIM_VERSION_TEXT;
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 int wkim_node_events(wkim_node *n, wkim_queue *q, uint32_t mask, size_t max)
 {

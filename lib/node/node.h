@@ -1,4 +1,5 @@
-/* The composition root: one node = shards + loops + cluster + im + connections.  No business rules. */
+/* The composition root: one node = shards + loops + cluster + im + connections.  No business
+ * rules. */
 #ifndef WK_NODE_NODE_H
 #define WK_NODE_NODE_H
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include "crypto/crypto.h"
 #include "event/event.h"
 #include "im/im.h"
+#include "session/sealer.h"
 #include "session/session.h"
 
 /* Counters of one shard: written by its thread only, summed when read. */
@@ -23,6 +25,7 @@ struct wk_node_shard {
     struct wk_shard *shard;
     struct wk_loop *loop;
     struct wk_crypto *crypto;
+    struct wk_sealer *sealer;
     struct wk_snowflake ids;
     struct wk_list conns;          /* struct wk_conn of this shard */
     uint64_t next_conn;
@@ -117,15 +120,16 @@ struct wk_api_call {
     struct wk_buf text;   /* scratch of fill: client_msg_no of a send */
 };
 /* Take *in and send.  WKIM_OK, or an error without an answer. */
-int wk_api_send(struct wkim_node *n, uint16_t op, uint32_t slot, struct wk_buf *in_take, uint8_t layout,
-                void (*fill)(struct wk_api_call *a, struct wkim_reply *r), wkim_slice text,
-                wkim_queue *q, void *user);
+int wk_api_send(struct wkim_node *n, uint16_t op, uint32_t slot, struct wk_buf *in_take,
+                uint8_t layout, void (*fill)(struct wk_api_call *a, struct wkim_reply *r),
+                wkim_slice text, wkim_queue *q, void *user);
 int wk_api_enter(struct wkim_node *n); /* counts one call under way; WKIM_OK, EBUSY, ESTOPPED */
 void wk_api_leave(struct wkim_node *n);
 uint32_t wk_api_slot(struct wkim_node *n, wkim_slice key);
 int wk_api_check_id(wkim_slice id);
 /* Stored id as the caller names it: ids of type 1 that hold an '@' are taken as stored. */
-void wk_api_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id, wkim_slice login_uid);
+void wk_api_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id,
+                      wkim_slice login_uid);
 
 /* conn.c */
 struct wk_conn;

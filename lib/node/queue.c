@@ -1,10 +1,10 @@
 /* Answers wait in a list; an eventfd tells that it is not empty. */
+#include "node/reply.h"
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "node/node.h"
-#include "node/reply.h"
 
 struct wkim_queue {
     pthread_mutex_t lock;

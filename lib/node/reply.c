@@ -77,11 +77,18 @@ static int add_message(struct wkim_reply *r, wkim_slice bytes)
         rc = room((void **)&r->messages, r->n_messages, sizeof(*r->messages));
     if (rc != WKIM_OK)
         return rc;
-    r->messages[r->n_messages++] = (wkim_message){
-        .message_id = rec.message_id, .message_seq = rec.message_seq, .timestamp_ms = rec.timestamp_ms,
-        .expire_s = rec.expire_s, .flags = rec.flags, .setting = rec.setting,
-        .channel_type = rec.channel_type, .channel_id = rec.channel_id, .from_uid = rec.from_uid,
-        .client_msg_no = rec.client_msg_no, .topic = rec.topic, .payload = rec.payload };
+    r->messages[r->n_messages++] = (wkim_message){ .message_id = rec.message_id,
+                                                   .message_seq = rec.message_seq,
+                                                   .timestamp_ms = rec.timestamp_ms,
+                                                   .expire_s = rec.expire_s,
+                                                   .flags = rec.flags,
+                                                   .setting = rec.setting,
+                                                   .channel_type = rec.channel_type,
+                                                   .channel_id = rec.channel_id,
+                                                   .from_uid = rec.from_uid,
+                                                   .client_msg_no = rec.client_msg_no,
+                                                   .topic = rec.topic,
+                                                   .payload = rec.payload };
     return WKIM_OK;
 }
 

@@ -29,7 +29,8 @@ static void arm(struct wk_conn *c)
         return;
     }
     if (!c->retry.pos)
-        (void)wk_timer_arm(&c->shard->timers, &c->retry, c->shard->now_ms + c->node->set.retry_scan_ms);
+        (void)wk_timer_arm(&c->shard->timers, &c->retry,
+                           c->shard->now_ms + c->node->set.retry_scan_ms);
 }
 
 int wk_conn_track(struct wk_conn *c, const struct im_push *p)
@@ -39,11 +40,12 @@ int wk_conn_track(struct wk_conn *c, const struct im_push *p)
     if (c->unacked_n == c->unacked_cap && grow(c) != WKIM_OK)
         return WKIM_ENOMEM;
     struct wk_unacked *u = at(c, c->unacked_n++);
-    *u = (struct wk_unacked){ .message_id = p->record->message_id,
-                              .blob = wk_blob_ref(p->blob),
-                              .channel_id = p->channel_id,
-                              .due_s = (uint32_t)((c->shard->now_ms + c->node->set.retry_ms) / 1000),
-                              .flags = p->flags };
+    *u =
+        (struct wk_unacked){ .message_id = p->record->message_id,
+                             .blob = wk_blob_ref(p->blob),
+                             .channel_id = p->channel_id,
+                             .due_s = (uint32_t)((c->shard->now_ms + c->node->set.retry_ms) / 1000),
+                             .flags = p->flags };
     wk_node_shard(c->node, c->shard)->count.retry_queue++;
     arm(c);
     return WKIM_OK;
@@ -66,10 +68,12 @@ static void drop(struct wk_conn *c, uint32_t i)
     }
 }
 
-void wk_conn_acked(struct wk_conn *c, int64_t message_id)
+void wk_conn_acked(struct wk_conn *c, int64_t message_id, bool command)
 {
     for (uint32_t i = 0; i < c->unacked_n; i++) { /* nearly always the oldest */
         if (at(c, i)->message_id == message_id) {
+            if (command)
+                wk_conn_command_read(c, at(c, i)->blob);
             drop(c, i);
             return;
         }
@@ -87,9 +91,12 @@ static void resend(struct wk_conn *c, struct wk_unacked *u)
     struct im_send_head h;
     struct wk_record r;
 
-    if (im_send_decode(&h, wk_blob_slice(u->blob)) != WKIM_OK || wk_record_decode(&r, h.record) != WKIM_OK)
+    if (im_send_decode(&h, wk_blob_slice(u->blob)) != WKIM_OK ||
+        wk_record_decode(&r, h.record) != WKIM_OK)
         return;
-    wkim_slice from = wk_slice_eq(r.from_uid, WK_LIT(IM_SYSTEM_UID)) ? wk_slice(NULL, 0) : r.from_uid;
+    wkim_slice from =
+        wk_slice_eq(r.from_uid, WK_LIT(IM_SYSTEM_UID)) ? wk_slice(NULL, 0) : r.from_uid;
+    wk_sealer_hold(wk_node_shard(c->node, c->shard)->sealer, u->blob);
     (void)wk_session_recv(c->session, &r, from, u->channel_id, u->flags | WKIM_FLAG_DUP);
     wk_node_shard(c->node, c->shard)->count.resends++;
 }

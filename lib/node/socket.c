@@ -1,12 +1,12 @@
 /* Connections over a socket of ours: readiness from the shard's loop, reads into one buffer per
  * shard, one write per flush. */
+#include "node/conn.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "node/conn.h"
 
 static void ready(struct wk_io *io, int what)
 {
@@ -52,7 +52,8 @@ static void socket_want_input(struct wk_conn *c, bool on)
     if (c->want_in == on)
         return;
     c->want_in = on;
-    if (c->io.read_event && wk_io_want(&c->io, on ? c->io.want | WK_IO_READ : c->io.want & ~WK_IO_READ) != WKIM_OK)
+    if (c->io.read_event &&
+        wk_io_want(&c->io, on ? c->io.want | WK_IO_READ : c->io.want & ~WK_IO_READ) != WKIM_OK)
         wk_conn_destroy(c);
 }
 

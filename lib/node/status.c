@@ -1,6 +1,6 @@
 /* Counters of a node, summed over its shards, and their Prometheus text. */
-#include <stdio.h>
 #include "node/hook.h"
+#include <stdio.h>
 
 static struct wk_node_counters sum(const struct wkim_node *n)
 {
@@ -20,12 +20,19 @@ int wkim_node_stats_get(wkim_node *n, wkim_node_stats *out)
     if (!n || !out || out->size < offsetof(wkim_node_stats, log_bytes))
         return WKIM_EINVAL;
     struct wk_node_counters c = sum(n);
-    wkim_node_stats s = { .size = out->size, .node_id = n->set.node_id,
+    wkim_node_stats s = { .size = out->size,
+                          .node_id = n->set.node_id,
                           .connections = atomic_load(&n->connections),
-                          .users_online = c.users, .in_msgs = c.in_msgs, .out_msgs = c.out_msgs,
-                          .in_bytes = c.in_bytes, .out_bytes = c.out_bytes, .in_packets = c.in_packets,
-                          .out_packets = c.out_packets, .retry_queue = c.retry_queue,
-                          .start_unix_ms = n->start_unix_ms, .slow_clients = c.slow_clients };
+                          .users_online = c.users,
+                          .in_msgs = c.in_msgs,
+                          .out_msgs = c.out_msgs,
+                          .in_bytes = c.in_bytes,
+                          .out_bytes = c.out_bytes,
+                          .in_packets = c.in_packets,
+                          .out_packets = c.out_packets,
+                          .retry_queue = c.retry_queue,
+                          .start_unix_ms = n->start_unix_ms,
+                          .slow_clients = c.slow_clients };
     if (n->cluster) {
         struct wk_log_stats l;
         struct wk_store_stats st;
@@ -39,7 +46,8 @@ int wkim_node_stats_get(wkim_node *n, wkim_node_stats *out)
     return WKIM_OK;
 }
 
-static void metric(struct wk_buf *b, const char *name, const char *type, const char *help, uint64_t v)
+static void metric(struct wk_buf *b, const char *name, const char *type, const char *help,
+                   uint64_t v)
 {
     wk_buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
                   (unsigned long long)v);
@@ -70,9 +78,11 @@ int wkim_node_metrics(wkim_node *n, char **out)
     M("wkim_resends", "counter", "messages sent again without RECVACK", c.resends)
     M("wkim_logins", "counter", "successful logins", c.logins)
     M("wkim_refused_logins", "counter", "refused logins", c.refused_logins)
-    M("wkim_refused_sends", "counter", "SENDs answered with a reason other than success", c.refused_sends)
+    M("wkim_refused_sends", "counter", "SENDs answered with a reason other than success",
+      c.refused_sends)
     M("wkim_kicks", "counter", "connections kicked", c.kicks)
-    M("wkim_slow_clients", "counter", "connections closed because they did not read", c.slow_clients)
+    M("wkim_slow_clients", "counter", "connections closed because they did not read",
+      c.slow_clients)
     M("wkim_unacked_closes", "counter", "connections closed with too many unacknowledged messages",
       c.flood_closes)
     M("wkim_slots_ready", "gauge", "slots that serve", wkim_node_slots_ready(n, &total))
@@ -80,8 +90,10 @@ int wkim_node_metrics(wkim_node *n, char **out)
     M("wkim_calls", "gauge", "slot calls under way", n->cluster ? wk_cluster_calls(n->cluster) : 0)
     M("wkim_log_bytes", "counter", "bytes written to the log", s.log_bytes)
     M("wkim_log_syncs", "counter", "syncs of the log", s.log_syncs)
-    M("wkim_store_bytes_written", "counter", "bytes written by flushes and compactions", s.store_bytes_written)
-    M("wkim_store_memtable_bytes", "gauge", "state in memory not yet written out", st.memtable_bytes)
+    M("wkim_store_bytes_written", "counter", "bytes written by flushes and compactions",
+      s.store_bytes_written)
+    M("wkim_store_memtable_bytes", "gauge", "state in memory not yet written out",
+      st.memtable_bytes)
     M("wkim_store_disk_bytes", "gauge", "state on disk", st.disk_bytes)
 #undef M
     wk_node_hook_metrics(n, &b);

@@ -33,8 +33,8 @@ static wkim_ssize decode_v1(struct wk_proxy_header *out, wkim_slice in)
     if (sscanf(line, "PROXY %7s %47s %47s %7s %7s", family, src, dst, sport, dport) != 5)
         return WKIM_EPROTO;
     int af = strcmp(family, "TCP4") == 0 ? AF_INET : strcmp(family, "TCP6") == 0 ? AF_INET6 : -1;
-    if (af < 0 || inet_pton(af, src, addr) != 1 || inet_pton(af, dst, addr) != 1 || !is_port(sport) ||
-        !is_port(dport))
+    if (af < 0 || inet_pton(af, src, addr) != 1 || inet_pton(af, dst, addr) != 1 ||
+        !is_port(sport) || !is_port(dport))
         return WKIM_EPROTO;
     snprintf(out->source, sizeof(out->source), "%s:%s", src, sport);
     out->has_source = true;

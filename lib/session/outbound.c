@@ -7,7 +7,7 @@
 /* Consumed bytes are dropped when they are at least half: moving costs no more than writing did. */
 void wk_session_out_make_room(struct wk_session *s)
 {
-    if (s->out_head && s->out_head >= s->out.n - s->out_head) {
+    if (s->out_head && !s->unsealed && s->out_head >= s->out.n - s->out_head) {
         wk_buf_consume(&s->out, s->out_head);
         s->out_head = 0;
     }
@@ -28,6 +28,7 @@ int wk_session_queue_check(struct wk_session *s)
     if (s->out.n - s->out_head <= s->outbound_bytes_max)
         return WKIM_OK;
     /* A client that does not read gets nothing more: the queue is of no use. */
+    wk_session_sealed(s);
     out_release(s);
     s->state = WK_SESSION_CLOSING;
     return WKIM_EBUSY;
@@ -62,6 +63,7 @@ int wk_session_next_frame(struct wk_session *s, wkim_slice *frame)
 
 wkim_slice wk_session_out(const struct wk_session *s)
 {
+    wk_session_sealed(s);
     const size_t n = s->out.n - s->out_head;
     return wk_slice(n ? s->out.p + s->out_head : NULL, n);
 }
@@ -112,14 +114,7 @@ int wk_session_sendack(struct wk_session *s, uint64_t ack, int64_t message_id,
 
 /* ---- RECV ------------------------------------------------------------------------------------ */
 
-/* What msgKey signs before the payload: the numbers in decimal, the strings as they are. */
-enum { RECV_PREFIX_PARTS = 6 };
-struct recv_prefix {
-    char ids[48], seconds[12], type[4];
-    wkim_slice parts[RECV_PREFIX_PARTS];
-};
-
-static void recv_prefix_make(struct recv_prefix *x, const struct wk_recv *r)
+void wk_recv_prefix_make(struct wk_recv_prefix *x, const struct wk_recv *r)
 {
     size_t n = wk_session_decimal(x->ids, r->message_id < 0, (uint64_t)r->message_id);
     n += wk_session_decimal(x->ids + n, false, r->message_seq);
@@ -144,13 +139,19 @@ static int recv_sealed(struct wk_session *s, struct wk_recv *r, wkim_slice plain
     r->msg_key = wk_slice(key_room, sizeof(key_room));
     const size_t start = s->out.n, sealed_n = WK_SEALED_LEN(plain.n);
     int rc = wk_recv_encode_head(&s->out, r, flags, s->version, sealed_n, &key_at);
+    if (rc == WKIM_OK && s->sealer) {
+        const size_t sealed_at = s->out.n;
+        s->out.n += sealed_n;
+        wk_sealer_add(s->sealer, s, sealed_at, key_at, plain, r);
+        return wk_session_queue_check(s);
+    }
     if (rc == WKIM_OK) {
-        struct recv_prefix prefix;
-        recv_prefix_make(&prefix, r);
+        struct wk_recv_prefix prefix;
+        wk_recv_prefix_make(&prefix, r);
         struct wk_seal_job job = { .cipher = &s->cipher,
                                    .plain = plain,
                                    .prefix = prefix.parts,
-                                   .n_prefix = RECV_PREFIX_PARTS,
+                                   .n_prefix = WK_RECV_PREFIX_PARTS,
                                    .sealed = (char *)s->out.p + s->out.n };
         rc = wk_seal_many(s->crypto, &job, 1);
         if (rc == WKIM_OK) {

@@ -11,6 +11,7 @@ int wk_session_new(struct wk_session **out, const struct wk_session_options *opt
     s->ev = *ev;
     s->user = user;
     s->crypto = opt->crypto;
+    s->sealer = opt->sealer;
     s->node_id = opt->node_id;
     s->outbound_bytes_max =
         opt->outbound_bytes_max ? opt->outbound_bytes_max : WK_OUTBOUND_BYTES_MAX;
@@ -27,6 +28,7 @@ void wk_session_free(struct wk_session *s)
     if (!s)
         return;
     WK_ASSERT(!s->busy);
+    wk_session_sealed(s);
     wk_buf_fini(&s->in);
     wk_buf_fini(&s->out);
     wk_free(s->handshake);
@@ -35,8 +37,11 @@ void wk_session_free(struct wk_session *s)
     wk_free(s);
 }
 
-void wk_session_rebind(struct wk_session *s, struct wk_crypto *crypto, void *user)
+void wk_session_rebind(struct wk_session *s, struct wk_crypto *crypto, struct wk_sealer *sealer,
+                       void *user)
 {
+    wk_session_sealed(s);
+    s->sealer = sealer;
     s->crypto = crypto;
     s->user = user;
 }

@@ -13,6 +13,7 @@
 #include "proto/record.h"
 
 struct wk_session;
+struct wk_sealer;
 
 /* Slices are borrowed until the callback returns.  Callbacks may call accept, refuse, sendack,
  * recv, event, disconnect, close and pause on the same session, never free or feed.  on_connect and
@@ -49,6 +50,7 @@ struct wk_session_options {
     uint64_t node_id;       /* told in CONNACK */
     size_t outbound_bytes_max; /* 0: WK_OUTBOUND_BYTES_MAX */
     struct wk_crypto *crypto; /* borrowed, of the thread that drives the session */
+    struct wk_sealer *sealer; /* borrowed, same thread; NULL: RECVs are sealed one by one */
 };
 
 /* *opt and *ev are copied. */
@@ -56,7 +58,8 @@ int wk_session_new(struct wk_session **out, const struct wk_session_options *opt
                    const struct wk_session_events *ev, void *user);
 void wk_session_free(struct wk_session *s);
 /* The session moves to another thread / user object: new scratch and new user pointer. */
-void wk_session_rebind(struct wk_session *s, struct wk_crypto *crypto, void *user);
+void wk_session_rebind(struct wk_session *s, struct wk_crypto *crypto, struct wk_sealer *sealer,
+                       void *user);
 
 /* Feed bytes; all are taken (kept inside when the machine may not proceed).  WKIM_OK, or a negative
  * code when the session went to CLOSING because of it. */
@@ -87,6 +90,8 @@ void wk_session_refuse(struct wk_session *s, uint8_t reason);
  * could not be queued and the session went to CLOSING.  May deliver kept SENDs through on_send. */
 int wk_session_sendack(struct wk_session *s, uint64_t ack, int64_t message_id,
                        uint64_t message_seq, uint8_t reason);
+/* With a sealer, everything *r, from_uid and channel_id point to must stay as it is until the
+ * sealer ran (wk_sealer_hold). */
 /* Seal and queue one message.  `channel_id` is what this receiver sees; `flags` what it gets.
  * timestamp is the record's.  WKIM_OK; WKIM_EBUSY when outbound_bytes_max is exceeded (the session
  * went to CLOSING without DISCONNECT: a plain close); WKIM_ETOOBIG when it does not fit a frame or

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "proto/codec.h"
 #include "proto/jsonrpc.h"
+#include "session/sealer.h"
 #include "session/session.h"
 
 enum {
@@ -45,6 +46,7 @@ struct wk_session {
     struct wk_session_events ev;
     void *user;
     struct wk_crypto *crypto;
+    struct wk_sealer *sealer; /* NULL: RECVs are sealed at once */
     uint64_t node_id;
     size_t outbound_bytes_max;
     struct wk_buf in;  /* bytes not used yet, starting at a frame */
@@ -56,6 +58,7 @@ struct wk_session {
     struct wk_json_scan scan;
     struct wk_cipher cipher;
     uint32_t in_flight, ack_generation;
+    uint32_t unsealed; /* frames in out that wait in the sealer: their bytes must not move */
     int fed; /* result of the feed in progress */
     uint8_t state, wire, version, version_max;
     bool encrypt, allow_json, event_to_old;
@@ -77,6 +80,23 @@ int wk_session_queue(struct wk_session *s, const struct wk_packet *p, bool has_i
 /* After bytes were appended to s->out: WKIM_OK, or WKIM_EBUSY when they are too many. */
 int wk_session_queue_check(struct wk_session *s);
 void wk_session_out_make_room(struct wk_session *s);
+
+/* What msgKey of a RECV signs before the payload: the numbers in decimal, the strings as they
+ * are. */
+enum { WK_RECV_PREFIX_PARTS = 6 };
+struct wk_recv_prefix {
+    char ids[48], seconds[12], type[4];
+    wkim_slice parts[WK_RECV_PREFIX_PARTS];
+};
+void wk_recv_prefix_make(struct wk_recv_prefix *x, const struct wk_recv *r);
+/* Queue a frame whose room is laid out in s->out. */
+void wk_sealer_add(struct wk_sealer *z, struct wk_session *s, size_t sealed_at, size_t key_at,
+                   wkim_slice plain, const struct wk_recv *r);
+static inline void wk_session_sealed(const struct wk_session *s)
+{
+    if (s->unsealed)
+        wk_sealer_run(s->sealer);
+}
 
 /* First packet. */
 int wk_session_connect(struct wk_session *s, const struct wk_connect *c, bool has_id,

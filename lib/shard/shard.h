@@ -54,7 +54,8 @@ void wk_shard_fini(struct wk_shard *s); /* posts still queued belong to their ow
 void wk_shard_post(struct wk_shard *to, struct wk_post *p);
 /* Run h once at the end of the current round, whatever often it is asked.  @shard owner */
 void wk_shard_defer(struct wk_shard *s, enum wk_stage stage, struct wk_hook *h);
-/* One round.  Returns the time of the next timer (UINT64_MAX: none), or now_ms when work is left. */
+/* One round.  Returns the time of the next timer (UINT64_MAX: none), or now_ms when work is
+ * left. */
 uint64_t wk_shard_poll(struct wk_shard *s, uint64_t now_ms, uint64_t wall_ms);
 /* The driver is about to block: true when it may; afterwards posts call wake. */
 bool wk_shard_sleep(struct wk_shard *s);

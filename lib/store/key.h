@@ -9,7 +9,6 @@
 /* Numbers are part of the disk format: never reuse one.  64 and up: wk_row_put. */
 enum wk_table {
     WK_TABLE_MESSAGE = 1,
-    WK_TABLE_MSGNO = 2,
     WK_TABLE_SENT = 3,
     WK_TABLE_CHANNEL = 4,
     WK_TABLE_MEMBER = 5,

@@ -18,8 +18,8 @@ struct wk_store_options {
     uint64_t memtable_bytes;     /* state kept in memory before it is written out */
     int background_threads;
 };
-/* dir NULL: the in-memory back end.  WKIM_EVERSION when the directory was written by a newer format,
- * ECORRUPT, EIO; err names the path. */
+/* dir NULL: the in-memory back end.  WKIM_EVERSION when the directory was written by a newer
+ * format, ECORRUPT, EIO; err names the path. */
 int wk_store_open(struct wk_store **out, const char *dir, const struct wk_store_options *opt,
                   struct wkim_error *err);
 void wk_store_close(struct wk_store *s);
@@ -42,7 +42,7 @@ struct wk_channel_key {
     wkim_slice id;
 };
 
-/* ---- transactions ------------------------------------------------------------------------------ */
+/* ---- transactions ---------------------------------------------------------------------------- */
 struct wk_txn;
 int wk_txn_new(struct wk_txn **out, struct wk_store *s);  /* reusable: commit and clear empty it */
 void wk_txn_free(struct wk_txn *t);
@@ -51,7 +51,7 @@ size_t wk_txn_bytes(const struct wk_txn *t);
 int wk_txn_commit(struct wk_txn *t, struct wkim_error *err); /* all or nothing, visible at return */
 /* Puts and deletes cannot fail before commit, which reports WKIM_ENOMEM. */
 
-/* ---- slot progress ------------------------------------------------------------------------------ */
+/* ---- slot progress --------------------------------------------------------------------------- */
 struct wk_row_applied { uint64_t index, term; };
 void wk_applied_put(struct wk_txn *t, uint32_t slot, const struct wk_row_applied *row);
 int wk_applied_get(struct wk_store *s, uint32_t slot, struct wk_row_applied *out); /* ENOTFOUND */
@@ -59,11 +59,12 @@ int wk_applied_get(struct wk_store *s, uint32_t slot, struct wk_row_applied *out
 void wk_value_put(struct wk_txn *t, uint32_t slot, wkim_slice name, wkim_slice value);
 int wk_value_get(struct wk_store *s, uint32_t slot, wkim_slice name, struct wk_buf *out);
 
-/* ---- messages ------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 /* `record` is a message record (proto/record.h) with its message_seq patched; stored as it is. */
 void wk_message_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, uint64_t seq,
                     wkim_slice record);
-void wk_message_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, uint64_t seq);
+void wk_message_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
+                       uint64_t seq);
 void wk_message_delete_range(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
                              uint64_t from_seq, uint64_t to_seq); /* [from, to] */
 /* The commit of a deleted range costs about 1 us per row in it: take long histories in pieces. */
@@ -78,24 +79,17 @@ int wk_message_scan(struct wk_store *s, uint32_t slot, const struct wk_channel_k
 int wk_message_last_seq(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch,
                         uint64_t *seq); /* highest stored row; WKIM_ENOTFOUND when none */
 
-/* client_msg_no -> message_seqs of a channel, ascending, at most WK_MSGNO_SEQS_MAX newest. */
-#define WK_MSGNO_SEQS_MAX 16
-void wk_msgno_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
-                  wkim_slice client_msg_no, const uint64_t *seqs, size_t n);
-/* Count (0: none) or error.  Keys are 64-bit hashes: a caller that must be sure compares the row. */
-wkim_ssize wk_msgno_get(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch,
-                        wkim_slice client_msg_no, uint64_t seqs[WK_MSGNO_SEQS_MAX]);
-
 /* Last message_seq a uid sent to a channel (unread is computed from it). */
 void wk_sent_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, wkim_slice uid,
                  uint64_t seq);
 int wk_sent_get(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch, wkim_slice uid,
                 uint64_t *seq); /* ENOTFOUND */
 
-/* ---- channels --------------------------------------------------------------------------------------- */
+/* ---- channels -------------------------------------------------------------------------------- */
 struct wk_row_channel {
     bool ban, large, disband, send_ban, allow_stranger;
-    bool exists;              /* created through the API (a log alone does not make a channel exist) */
+    /* created through the API (a log alone does not make a channel exist) */
+    bool exists;
     bool conversations;       /* conversation rows of the pair were made */
     uint64_t last_seq_floor;  /* numbers up to here were given out, also when rows are deleted */
     uint64_t retained_from;   /* rows below are deleted */
@@ -113,8 +107,8 @@ enum wk_list_kind { WK_LIST_SUBSCRIBER = 1, WK_LIST_ALLOW = 2, WK_LIST_DENY = 3 
 struct wk_row_member { uint64_t id, created_ms, updated_ms; uint64_t join_seq; };
 void wk_member_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, uint8_t list,
                    wkim_slice uid, const struct wk_row_member *row);
-void wk_member_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, uint8_t list,
-                      wkim_slice uid);
+void wk_member_delete(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
+                      uint8_t list, wkim_slice uid);
 void wk_member_delete_all(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
                           uint8_t list);
 int wk_member_get(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch, uint8_t list,
@@ -124,9 +118,10 @@ typedef int (*wk_member_each)(void *arg, wkim_slice uid, const struct wk_row_mem
 int wk_member_scan(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch, uint8_t list,
                    wkim_slice after, wk_member_each each, void *arg);
 
-/* ---- users --------------------------------------------------------------------------------------------- */
+/* ---- users ----------------------------------------------------------------------------------- */
 struct wk_row_device { uint8_t flag, level; wkim_slice token; uint64_t created_ms, updated_ms; };
-void wk_device_put(struct wk_txn *t, uint32_t slot, wkim_slice uid, const struct wk_row_device *row);
+void wk_device_put(struct wk_txn *t, uint32_t slot, wkim_slice uid,
+                   const struct wk_row_device *row);
 /* token is copied into *token (cleared first); row->token is borrowed from it. */
 int wk_device_get(struct wk_store *s, uint32_t slot, wkim_slice uid, uint8_t flag,
                   struct wk_row_device *out, struct wk_buf *token);
@@ -139,7 +134,7 @@ void wk_system_uid_delete(struct wk_txn *t, uint32_t slot, wkim_slice uid);
 int wk_system_uid_scan(struct wk_store *s, uint32_t slot, int (*each)(void *arg, wkim_slice uid),
                        void *arg);
 
-/* ---- conversations ---------------------------------------------------------------------------------------- */
+/* ---- conversations --------------------------------------------------------------------------- */
 struct wk_row_conversation {
     uint8_t kind;              /* 0 chat, 1 command */
     bool deleted;              /* row removed by the user; hidden until a newer message */
@@ -158,8 +153,9 @@ typedef int (*wk_conversation_each)(void *arg, const struct wk_channel_key *ch,
 int wk_conversation_scan(struct wk_store *s, uint32_t slot, wkim_slice uid,
                          wk_conversation_each each, void *arg);
 
-/* ---- queues -------------------------------------------------------------------------------------------------- */
-/* Durable effects that live in another slot; id is the raft index << 16 | number within the entry. */
+/* ---- queues ---------------------------------------------------------------------------------- */
+/* Durable effects that live in another slot; id is the raft index << 16 | number within the
+ * entry. */
 void wk_outbox_put(struct wk_txn *t, uint32_t slot, uint64_t id, wkim_slice body);
 void wk_outbox_delete(struct wk_txn *t, uint32_t slot, uint64_t id);
 int wk_outbox_scan(struct wk_store *s, uint32_t slot, uint64_t from_id,
@@ -169,8 +165,10 @@ int wk_outbox_scan(struct wk_store *s, uint32_t slot, uint64_t from_id,
  * owns `table` numbers from 64 up. Same rules. */
 void wk_row_put(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice key, wkim_slice value);
 void wk_row_delete(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice key);
-int wk_row_get(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice key, struct wk_buf *out);
+int wk_row_get(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice key,
+               struct wk_buf *out);
 /* Keys with `prefix`, ascending, starting at `from` (empty: the first). */
-int wk_row_scan(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice prefix, wkim_slice from,
-                int (*each)(void *arg, wkim_slice key, wkim_slice value), void *arg);
+int wk_row_scan(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice prefix,
+                wkim_slice from, int (*each)(void *arg, wkim_slice key, wkim_slice value),
+                void *arg);
 #endif

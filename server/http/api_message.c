@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define ID_NOT_VALID "频道ID不合法！"
 /* Calls of one batch under way at the same time. */
@@ -90,15 +91,19 @@ static uint8_t flags_of(const struct send_body *b)
     return (uint8_t)flags;
 }
 
-static void put_ids(struct wk_jsonbuf *b, const wkim_reply *reply)
+static void put_id(struct wk_jsonbuf *b, int64_t id)
 {
-    int64_t id = wkim_reply_number(reply, WKIM_NUMBER_MESSAGE_ID);
-
     wk_jsonbuf_lit(b, "\"message_id\":");
     wk_jsonbuf_i64(b, id);
     wk_jsonbuf_lit(b, ",\"message_idstr\":\"");
     wk_jsonbuf_i64(b, id);
-    wk_jsonbuf_lit(b, "\",\"message_seq\":");
+    wk_jsonbuf_char(b, '"');
+}
+
+static void put_ids(struct wk_jsonbuf *b, const wkim_reply *reply)
+{
+    put_id(b, wkim_reply_number(reply, WKIM_NUMBER_MESSAGE_ID));
+    wk_jsonbuf_lit(b, ",\"message_seq\":");
     wk_jsonbuf_i64(b, wkim_reply_number(reply, WKIM_NUMBER_MESSAGE_SEQ));
     wk_jsonbuf_lit(b, ",\"reason\":");
     wk_jsonbuf_i64(b, wkim_reply_reason(reply));
@@ -126,7 +131,6 @@ static void answer_sent(struct wk_req *r, const wkim_reply *reply, int to_channe
 
 struct send_state {
     int to_channel;
-    int async; /* the result does not change the answer, as in the reference */
 };
 
 static void on_sent(struct wk_call *c, const wkim_reply *reply)
@@ -135,7 +139,9 @@ static void on_sent(struct wk_call *c, const wkim_reply *reply)
     int code = wkim_reply_code(reply);
     struct wk_jsonbuf b;
 
-    if (code == WKIM_OK || (code == WKIM_EDENIED && s->async)) {
+    if (c->req->answered)
+        return;
+    if (code == WKIM_OK) {
         answer_sent(c->req, reply, s->to_channel);
         return;
     }
@@ -146,10 +152,57 @@ static void on_sent(struct wk_call *c, const wkim_reply *reply)
     wk_jsonbuf_init(&b);
     wk_jsonbuf_lit(&b, "{\"msg\":");
     wk_jsonbuf_cstr(&b, reason_text(wkim_reply_reason(reply)));
-    wk_jsonbuf_lit(&b, ",\"reason\":");
-    wk_jsonbuf_i64(&b, wkim_reply_reason(reply));
+    wk_jsonbuf_char(&b, ',');
+    put_ids(&b, reply);
     wk_jsonbuf_lit(&b, ",\"status\":400}");
     wk_answer_buf(c->req, 400, WK_JSON_TYPE, &b);
+}
+
+/* The number the library would make: 32 hexadecimal digits and a 0. */
+static wkim_slice make_msg_no(struct wk_req *r)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t bytes[16];
+    char *no = wk_req_alloc(r, 2 * sizeof(bytes) + 1);
+
+    if (!no || getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return (wkim_slice){NULL, 0};
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        no[2 * i] = hex[bytes[i] >> 4];
+        no[2 * i + 1] = hex[bytes[i] & 15];
+    }
+    no[2 * sizeof(bytes)] = '0';
+    return (wkim_slice){(const uint8_t *)no, 2 * sizeof(bytes) + 1};
+}
+
+/* As in the reference: answered before the message is checked and stored.  Its message_seq is not
+ * known then, and what becomes of it cannot be told any more. */
+static void send_async(struct wk_req *r, wkim_send *s, int to_channel)
+{
+    struct wk_jsonbuf b;
+
+    if (s->client_msg_no.n == 0)
+        s->client_msg_no = make_msg_no(r);
+    s->message_id = wkim_message_id_make(wk_req_node(r));
+    if (s->client_msg_no.n == 0 || s->message_id == 0) {
+        wk_answer_code(r, WKIM_ENOMEM, NULL);
+        return;
+    }
+    if (wk_req_call(&r->call, on_sent,
+                    wkim_message_send(wk_req_node(r), s, wk_req_queue(r), &r->call)) != WKIM_OK)
+        return;
+    wk_jsonbuf_init(&b);
+    wk_jsonbuf_char(&b, '{');
+    if (to_channel) {
+        wk_jsonbuf_lit(&b, "\"data\":{\"client_msg_no\":");
+        wk_jsonbuf_str(&b, s->client_msg_no);
+        wk_jsonbuf_char(&b, ',');
+        put_id(&b, s->message_id);
+        wk_jsonbuf_lit(&b, "},");
+    }
+    put_id(&b, s->message_id);
+    wk_jsonbuf_lit(&b, ",\"status\":200}");
+    wk_answer_json(r, &b);
 }
 
 static wkim_send send_of(const struct send_body *b)
@@ -198,13 +251,16 @@ void wk_api_message_send(struct wk_req *r)
         s.subscribers = b.subscribers.p;
         s.n_subscribers = b.subscribers.n;
     }
+    if (wk_req_options(r)->send_async || wk_req_query_i64(r, "async") == 1) {
+        send_async(r, &s, has_channel);
+        return;
+    }
     state = wk_req_alloc(r, sizeof(*state));
     if (!state) {
         wk_answer_code(r, WKIM_ENOMEM, NULL);
         return;
     }
     state->to_channel = has_channel;
-    state->async = wk_req_options(r)->send_async || wk_req_query_i64(r, "async") == 1;
     r->state = state;
     wk_req_call(&r->call, on_sent,
                 wkim_message_send(wk_req_node(r), &s, wk_req_queue(r), &r->call));

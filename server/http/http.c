@@ -161,8 +161,8 @@ static void watch_accept_errors(struct wk_http_thread *t)
     }
 }
 
-/* evhttp asks for reading and writing several times per request: the change list makes one epoll_ctl
- * of that.  Only its own thread touches the base, so it needs no lock. */
+/* evhttp asks for reading and writing several times per request: the change list makes one
+ * epoll_ctl of that.  Only its own thread touches the base, so it needs no lock. */
 static struct event_base *new_base(void)
 {
     struct event_config *cfg = event_config_new();

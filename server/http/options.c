@@ -69,6 +69,7 @@ int wk_http_options_read(struct wk_http_options *o, const wkim_config *cfg, wkim
     o->send_async = is_on(cfg, "api.sendAsync");
     o->metrics_on_api = is_on(cfg, "api.metrics");
     o->cmd_sync_off = is_on(cfg, "disableCMDMessageSync");
+    o->cmd_legacy_id = is_on(cfg, "cmd.legacyChannelId");
     o->trace_on = is_on(cfg, "logger.traceOn");
     o->loki_on = *text_of(cfg, "logger.loki.url") != 0;
     o->prometheus_on = *text_of(cfg, "trace.prometheusApiUrl") != 0;

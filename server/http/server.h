@@ -27,6 +27,7 @@ struct wk_http_options {
     int threads;
     int send_async;
     int manager_on, metrics_on_api, cmd_sync_off;
+    int cmd_legacy_id; /* command channel ids as v2 shows them */
     int trace_on, loki_on, prometheus_on, stress_on;
 };
 

@@ -1,5 +1,6 @@
-/* Any bytes as the input of a session.  The first byte chooses encryption, version, a logged-in start
- * and when SENDs are answered; the second the size of the pieces.  Output is always whole frames. */
+/* Any bytes as the input of a session.  The first byte chooses encryption, version, a logged-in
+ * start and when SENDs are answered; the second the size of the pieces.  Output is always whole
+ * frames. */
 #include "base/error.h"
 #include "base/limits.h"
 #include "proto/codec.h"

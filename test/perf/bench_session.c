@@ -1,5 +1,5 @@
-/* Cost of one message through a session, one thread: SEND in with SENDACK out, and RECV out, sealed and
- * plain.  usage: bench_session [payload bytes] [messages]. */
+/* Cost of one message through a session, one thread: SEND in with SENDACK out, and RECV out, sealed
+ * and plain.  usage: bench_session [payload bytes] [messages]. */
 #include "session/session.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static void on_connect(void *user, const struct wk_connect *c, bool json)
     (void)wk_session_accept(session, 1700000000000);
 }
 
-static void on_send(void *user, const struct wk_send *m, uint8_t flags, wkim_slice plain, uint64_t ack)
+static void on_send(void *user, const struct wk_send *m, uint8_t flags, wkim_slice plain,
+                    uint64_t ack)
 {
     (void)user;
     (void)m;
@@ -167,7 +168,8 @@ static void bench_recv(wkim_slice plain, size_t per_write, size_t messages, bool
 
 int main(int argc, char **argv)
 {
-    static const wkim_mem counting = { count_malloc, count_calloc, count_realloc, count_free, NULL };
+    static const wkim_mem counting = { count_malloc, count_calloc, count_realloc, count_free,
+                                       NULL };
     const size_t payload_n = argc > 1 ? strtoul(argv[1], NULL, 10) : 256;
     const size_t messages = argc > 2 ? strtoul(argv[2], NULL, 10) : 400000;
     wkim_mem_set(&counting);

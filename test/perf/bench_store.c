@@ -1,8 +1,8 @@
-/* Cost of the store per message: what a shard thread pays for the msgno lookup and for the commit,
- * what the disk pays in bytes, and how fast the newest messages of a channel are read.
+/* Cost of the store per message: what a shard thread pays for the commit, what the disk pays in
+ * bytes, and how fast the newest messages of a channel are read.
  *
  *   bench_store [-d dir] [-n messages] [-b batch] [-t threads] [-c channels] [-p payload bytes]
- *               [-m memtable MB] [-s scan seconds] [-M (in memory)]
+ *               [-m memtable MB] [-s scan seconds] [-e messages per sent row] [-M (in memory)]
  * Without -b it runs batches of 1, 16, 64 and 256, each on a fresh store. */
 #include <ftw.h>
 #include <pthread.h>
@@ -24,6 +24,7 @@ struct bench {
     uint64_t messages, memtable_mb;
     size_t batch, payload;
     int threads, scan_s;
+    uint32_t sent_every; /* a channel writes its sender's position once in so many; 0: never */
     uint32_t channels;
     bool in_memory;
     struct wk_store *store;
@@ -33,7 +34,7 @@ struct bench {
 struct worker {
     struct bench *b;
     int no;
-    uint64_t get_ns, get_cpu_ns, commit_ns, commit_cpu_ns, max_commit_ns, scans, rows;
+    uint64_t commit_ns, commit_cpu_ns, max_commit_ns, scans, rows;
 };
 
 static uint64_t clock_ns(clockid_t id)
@@ -55,7 +56,7 @@ static void check(int rc, const char *what)
 struct message {
     uint32_t channel;
     uint64_t seq;
-    char channel_id[32], msgno[40];
+    char channel_id[32], uid[24];
     uint8_t record[4096];
     size_t n;
 };
@@ -76,13 +77,13 @@ static void make_message(struct worker *w, struct wk_rng *r, struct message *m)
     struct bench *b = w->b;
     uint32_t per_thread = b->channels / (uint32_t)b->threads;
     uint64_t x = wk_rng_next(r), y = wk_rng_next(r), now = 1700000000000u;
-    char uid[24];
+    char msgno[40];
 
     m->channel = (uint32_t)w->no * per_thread + (uint32_t)wk_rng_below(r, per_thread);
     m->seq = ++b->seqs[m->channel];
     snprintf(m->channel_id, sizeof(m->channel_id), "group%06u", m->channel);
-    snprintf(uid, sizeof(uid), "user%07u", (unsigned)wk_rng_below(r, 100000));
-    snprintf(m->msgno, sizeof(m->msgno), "%08x-%04x-%04x-%04x-%012llx", (unsigned)(x >> 32),
+    snprintf(m->uid, sizeof(m->uid), "user%07u", m->channel * 7 + (unsigned)wk_rng_below(r, 16));
+    snprintf(msgno, sizeof(msgno), "%08x-%04x-%04x-%04x-%012llx", (unsigned)(x >> 32),
              (unsigned)(x >> 16 & 0xffff), (unsigned)(x & 0xffff), (unsigned)(y >> 48),
              (unsigned long long)(y & 0xffffffffffffu));
     memset(m->record, 0, HEAD_BYTES);
@@ -97,8 +98,8 @@ static void make_message(struct worker *w, struct wk_rng *r, struct message *m)
     }
     m->n = HEAD_BYTES;
     add_text(m, m->channel_id);
-    add_text(m, uid);
-    add_text(m, m->msgno);
+    add_text(m, m->uid);
+    add_text(m, msgno);
     add_text(m, "");
     add_text(m, "");
     for (size_t i = 0; i < b->payload; i += 8) {
@@ -111,31 +112,22 @@ static void make_message(struct worker *w, struct wk_rng *r, struct message *m)
 static void commit_batch(struct worker *w, struct wk_txn *t, const struct message *ms, size_t n,
                          uint64_t index)
 {
-    struct wk_store *s = w->b->store;
-    uint64_t seqs[WK_MSGNO_SEQS_MAX];
-    uint32_t slot = (uint32_t)w->no;
+    uint32_t slot = (uint32_t)w->no, every = w->b->sent_every;
     uint64_t t0 = clock_ns(CLOCK_MONOTONIC), c0 = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
     for (size_t i = 0; i < n; i++) {
         struct wk_channel_key ch = { 2, wk_str(ms[i].channel_id) };
-        if (wk_msgno_get(s, slot, &ch, wk_str(ms[i].msgno), seqs) < 0)
-            exit(1);
-    }
-    uint64_t t1 = clock_ns(CLOCK_MONOTONIC), c1 = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-    for (size_t i = 0; i < n; i++) {
-        struct wk_channel_key ch = { 2, wk_str(ms[i].channel_id) };
         wk_message_put(t, slot, &ch, ms[i].seq, wk_slice(ms[i].record, ms[i].n));
-        wk_msgno_put(t, slot, &ch, wk_str(ms[i].msgno), &ms[i].seq, 1);
+        if (every && ms[i].seq % every == 0)
+            wk_sent_put(t, slot, &ch, wk_str(ms[i].uid), ms[i].seq);
     }
     wk_applied_put(t, slot, &(struct wk_row_applied){ index, 1 });
     check(wk_txn_commit(t, NULL), "commit");
-    uint64_t t2 = clock_ns(CLOCK_MONOTONIC);
-    w->get_ns += t1 - t0;
-    w->get_cpu_ns += c1 - c0;
-    w->commit_ns += t2 - t1;
-    w->commit_cpu_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - c1;
-    if (t2 - t1 > w->max_commit_ns)
-        w->max_commit_ns = t2 - t1;
+    uint64_t took = clock_ns(CLOCK_MONOTONIC) - t0;
+    w->commit_ns += took;
+    w->commit_cpu_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - c0;
+    if (took > w->max_commit_ns)
+        w->max_commit_ns = took;
 }
 
 static void *write_main(void *arg)
@@ -288,11 +280,9 @@ static void run_batch(struct bench *b)
     check(b->seqs ? wk_store_open(&b->store, b->in_memory ? NULL : dir, &opt, &err) : WKIM_ENOMEM,
           "open");
     getrusage(RUSAGE_SELF, &ru0);
-    uint64_t w0 = disk_writes(), wall = run(b, ws, write_main), get = 0, get_cpu = 0;
-    uint64_t commit = 0, cpu = 0, max = 0;
+    uint64_t w0 = disk_writes(), wall = run(b, ws, write_main), commit = 0, cpu = 0;
+    uint64_t max = 0;
     for (int i = 0; i < b->threads; i++) {
-        get += ws[i].get_ns;
-        get_cpu += ws[i].get_cpu_ns;
         commit += ws[i].commit_ns;
         cpu += ws[i].commit_cpu_ns;
         max = ws[i].max_commit_ns > max ? ws[i].max_commit_ns : max;
@@ -303,9 +293,9 @@ static void run_batch(struct bench *b)
         (double)(ru1.ru_utime.tv_usec - ru0.ru_utime.tv_usec) / 1e6 +
         (double)(ru1.ru_stime.tv_sec - ru0.ru_stime.tv_sec) +
         (double)(ru1.ru_stime.tv_usec - ru0.ru_stime.tv_usec) / 1e6;
-    printf("batch %4zu: msgno miss %.0f ns (cpu %.0f), commit %.0f ns (cpu %.0f) per message, "
+    printf("batch %4zu: commit %.0f ns (cpu %.0f) per message, "
            "worst commit %.1f ms, %.0f messages/s, process cpu %.0f ns per message\n", b->batch,
-           (double)get / n, (double)get_cpu / n, (double)commit / n, (double)cpu / n,
+           (double)commit / n, (double)cpu / n,
            (double)max / 1e6, n * 1e9 / (double)wall, cpu_s * 1e9 / n);
     wk_store_stats(b->store, &st);
     double payload = n * (double)b->payload;
@@ -324,11 +314,17 @@ int main(int argc, char **argv)
 {
     static const size_t batches[] = { 1, 16, 64, 256 };
     const char *tmp = getenv("TMPDIR");
-    struct bench b = { .dir = tmp ? tmp : "/tmp", .messages = 2000000, .threads = 2, .scan_s = 2,
-                       .channels = 10000, .payload = 256, .memtable_mb = 128 };
+    struct bench b = { .dir = tmp ? tmp : "/tmp",
+                       .messages = 2000000,
+                       .threads = 2,
+                       .scan_s = 2,
+                       .sent_every = 1,
+                       .channels = 10000,
+                       .payload = 256,
+                       .memtable_mb = 128 };
     int c;
 
-    while ((c = getopt(argc, argv, "d:n:b:t:c:p:m:s:M")) != -1) {
+    while ((c = getopt(argc, argv, "d:n:b:t:c:p:m:s:e:M")) != -1) {
         unsigned long v = optarg ? strtoul(optarg, NULL, 10) : 0;
         switch (c) {
         case 'd': b.dir = optarg; break;
@@ -339,6 +335,7 @@ int main(int argc, char **argv)
         case 'p': b.payload = v > 3000 ? 3000 : v; break;
         case 'm': b.memtable_mb = v; break;
         case 's': b.scan_s = (int)v; break;
+        case 'e': b.sent_every = (uint32_t)v; break;
         case 'M': b.in_memory = true; break;
         default: return 2;
         }

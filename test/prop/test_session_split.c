@@ -1,7 +1,8 @@
 /* However the input of a session is cut, the events and the output are the same. */
 #include "../unit/session/client.h"
 
-/* Everything the session said and wrote for `in` fed in pieces of 1 .. step_max bytes (0: at once). */
+/* Everything the session said and wrote for `in` fed in pieces of 1 .. step_max bytes (0: at
+ * once). */
 static void play(struct wk_buf *seen, wkim_slice in, size_t step_max, uint64_t seed, bool encrypt)
 {
     struct client c;

@@ -103,7 +103,8 @@ static void text_the_parser_would_refuse_is_repaired(void **state)
     assert_int_equal(in.kind, WK_JSON_PACKET);
     assert_true(wk_slice_eq(in.packet.u.send.channel_id,
                             wk_str("\xef\xbf\xbdx\xef\xbf\xbd\xf0\x9f\x98\x80\xef\xbf\xbd")));
-    in = decoded("{\"method\":\"ping\",\"id\":\"1\",\"x\":[1e999,-123456789012345678901234567890,1.5]}");
+    in = decoded(
+        "{\"method\":\"ping\",\"id\":\"1\",\"x\":[1e999,-123456789012345678901234567890,1.5]}");
     assert_int_equal(in.kind, WK_JSON_PACKET);
 }
 
@@ -127,9 +128,9 @@ static void numbers_that_are_no_integers_of_their_width_are_refused(void **state
 static void headers_and_settings_are_objects_of_booleans(void **state)
 {
     (void)state;
-    const struct wk_json_in in = decoded(
-        SEND("\"header\":{\"NOPERSIST\":true,\"dup\":true,\"redDot\":false,\"x\":3},\"setting\":"
-             "{\"receipt\":true,\"stream\":true,\"topic\":null},\"topic\":\"t\",\"streamNo\":\"s\""));
+    const struct wk_json_in in = decoded(SEND(
+        "\"header\":{\"NOPERSIST\":true,\"dup\":true,\"redDot\":false,\"x\":3},\"setting\":"
+        "{\"receipt\":true,\"stream\":true,\"topic\":null},\"topic\":\"t\",\"streamNo\":\"s\""));
     assert_int_equal(in.packet.flags, WKIM_FLAG_NO_PERSIST | WKIM_FLAG_DUP);
     assert_int_equal(in.packet.u.send.setting, 0x82);
     assert_int_equal(in.packet.u.send.topic.n, 0); /* its bit is not set */

@@ -286,8 +286,8 @@ TEST_FN struct wk_packet login(struct client *c)
 
 TEST_FN void json_login(struct client *c)
 {
-    assert_int_equal(feed_text(c, "{\"method\":\"connect\",\"id\":\"c\",\"params\":{\"uid\":\"u\"}}"),
-                     WKIM_OK);
+    assert_int_equal(
+        feed_text(c, "{\"method\":\"connect\",\"id\":\"c\",\"params\":{\"uid\":\"u\"}}"), WKIM_OK);
     assert_int_equal(wk_session_state(c->s), WK_SESSION_OPEN);
     wkim_slice frame;
     assert_int_equal(wk_session_next_frame(c->s, &frame), 1);

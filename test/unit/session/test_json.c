@@ -7,9 +7,10 @@
     "1700000000000,\"reasonCode\":1,\"nodeId\":1001}}"
 #define PING "{\"method\":\"ping\",\"id\":\"p1\",\"params\":{}}"
 #define PONG "{\"jsonrpc\":\"2.0\",\"id\":\"p1\",\"result\":{}}"
-#define SEND "{\"method\":\"send\",\"id\":\"s1\",\"params\":{\"channelId\":\"c\",\"payload\":\"eA==\"}}"
-#define SENT                                                                              \
-    "{\"jsonrpc\":\"2.0\",\"id\":\"s1\",\"result\":{\"messageId\":\"1\",\"messageSeq\":7," \
+#define SEND                                                                                       \
+    "{\"method\":\"send\",\"id\":\"s1\",\"params\":{\"channelId\":\"c\",\"payload\":\"eA==\"}}"
+#define SENT                                                                                       \
+    "{\"jsonrpc\":\"2.0\",\"id\":\"s1\",\"result\":{\"messageId\":\"1\",\"messageSeq\":7,"         \
     "\"reasonCode\":1}}"
 
 static void requests_glued_to_connect_are_answered_in_order(void **state)
@@ -211,8 +212,8 @@ static void sendacks_find_their_request_in_any_order(void **state)
     for (int i = 0; i < 100; i++) {
         char text[200];
         snprintf(text, sizeof(text),
-                 "{\"method\":\"send\",\"id\":\"id-%d\",\"params\":{\"header\":{\"redDot\":%s}}}", i,
-                 i & 1 ? "true" : "false");
+                 "{\"method\":\"send\",\"id\":\"id-%d\",\"params\":{\"header\":{\"redDot\":%s}}}",
+                 i, i & 1 ? "true" : "false");
         assert_int_equal(feed_text(&c, text), WKIM_OK);
     }
     for (int k = 0; k < 100; k++) {
@@ -283,10 +284,11 @@ static void recv_and_event_are_plain_notifications(void **state)
                                  .timestamp_ms = 1700000000999,
                                  .payload = WK_LIT("{\"type\":1}") };
     assert_int_equal(wk_session_recv(c.s, &r, WK_LIT("f"), WK_LIT("c"), 0), WKIM_OK);
-    expect_text(&c, "{\"jsonrpc\":\"2.0\",\"method\":\"recv\",\"params\":{\"header\":{},"
-                    "\"messageId\":\"9007199254740993\",\"messageSeq\":5000000000,\"timestamp\":"
-                    "1700000000,\"channelId\":\"c\",\"channelType\":2,\"fromUid\":\"f\",\"payload\":"
-                    "\"eyJ0eXBlIjoxfQ==\"}}");
+    expect_text(&c,
+                "{\"jsonrpc\":\"2.0\",\"method\":\"recv\",\"params\":{\"header\":{},"
+                "\"messageId\":\"9007199254740993\",\"messageSeq\":5000000000,\"timestamp\":"
+                "1700000000,\"channelId\":\"c\",\"channelType\":2,\"fromUid\":\"f\",\"payload\":"
+                "\"eyJ0eXBlIjoxfQ==\"}}");
     const struct wk_event e = { 12, WK_LIT("i"), WK_LIT("t"), WK_LIT("{}") };
     assert_int_equal(wk_session_event(c.s, &e), WKIM_OK);
     expect_text(&c, "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"id\":\"i\",\"type\":"

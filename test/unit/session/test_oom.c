@@ -208,7 +208,8 @@ static void a_json_conversation_survives_every_failure(void **state)
     const wkim_slice inputs[] = {
         WK_LIT("{\"method\":\"connect\",\"id\":\"c\",\"par"),
         WK_LIT("ams\":{\"uid\":\"u\xff\"}}"),
-        WK_LIT("{\"method\":\"send\",\"id\":\"1\",\"params\":{\"payload\":{\"a\":1},\"topic\":\"t\"}}"),
+        WK_LIT("{\"method\":\"send\",\"id\":\"1\",\"params\":{\"payload\":{\"a\":1},\"topic\":"
+               "\"t\"}}"),
         WK_LIT("{\"method\":\"send\",\"id\":\"2\",\"params\":{\"payload\":[1,2,3]}}"),
         WK_LIT("{\"method\":\"nope\",\"id\":\"3\"}{\"method\":\"ping\",\"id\":\"4\"}"),
     };

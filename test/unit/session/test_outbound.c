@@ -391,7 +391,7 @@ static void a_session_moves_to_another_thread_with_its_keys(void **state)
     client_init(&c, true, 5);
     client_init(&other, true, 5);
     (void)login(&c);
-    wk_session_rebind(c.s, other.crypto, &other);
+    wk_session_rebind(c.s, other.crypto, NULL, &other);
     wk_session_free(other.s);
     other.s = c.s;
     assert_int_equal(feed_send(&c, 1, "hello", 0), WKIM_OK);

@@ -48,11 +48,9 @@ static int ignore_row(void *arg, wkim_slice key, wkim_slice value)
 
 static void put_all(struct wk_txn *t)
 {
-    uint64_t seqs[3] = { 1, 200, UINT64_MAX };
     struct wk_row_channel ch = { .ban = true, .last_seq_floor = 1000, .updated_ms = UINT64_MAX };
 
     wk_message_put(t, 5, &g1, 1, WK_LIT("record"));
-    wk_msgno_put(t, 5, &g1, WK_LIT("no"), seqs, 3);
     wk_sent_put(t, 5, &g1, WK_LIT("u"), 300);
     wk_channel_put(t, 5, &g1, &ch);
     wk_member_put(t, 5, &g1, 1, WK_LIT("u"), &(struct wk_row_member){ 1, 2, 3, 300 });
@@ -71,7 +69,7 @@ static void put_all(struct wk_txn *t)
 static size_t read_all(struct wk_store *s, int *rc)
 {
     struct wk_buf b = WK_BUF_INIT;
-    uint64_t seqs[WK_MSGNO_SEQS_MAX], seq;
+    uint64_t seq;
     struct wk_row_channel ch;
     struct wk_row_member m;
     struct wk_row_device d;
@@ -82,9 +80,6 @@ static size_t read_all(struct wk_store *s, int *rc)
 
     rc[n++] = wk_message_get(s, 5, &g1, 1, &b);
     rc[n++] = wk_message_scan(s, 5, &g1, 0, UINT64_MAX, false, ignore_message, NULL);
-    wkim_ssize count = wk_msgno_get(s, 5, &g1, WK_LIT("no"), seqs);
-    assert_true(count <= WK_MSGNO_SEQS_MAX && count != 0);
-    rc[n++] = count > 0 ? WKIM_OK : (int)count;
     rc[n++] = wk_sent_get(s, 5, &g1, WK_LIT("u"), &seq);
     rc[n++] = wk_channel_get(s, 5, &g1, &ch);
     rc[n++] = wk_member_get(s, 5, &g1, 1, WK_LIT("u"), &m);

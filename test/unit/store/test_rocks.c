@@ -8,7 +8,7 @@
 
 static const struct wk_channel_key g1 = { 2, { (const uint8_t *)"g1", 2 } };
 
-/* Batch i holds message i, its number, a member, and applied index i: one row per column. */
+/* Batch i holds message i, its sender's position, a member, and applied index i: one row per column. */
 static int commit_entry(struct wk_txn *t, uint64_t i)
 {
     static const uint8_t body[900];
@@ -16,7 +16,7 @@ static int commit_entry(struct wk_txn *t, uint64_t i)
 
     snprintf(uid, sizeof(uid), "u%08llu", (unsigned long long)i);
     wk_message_put(t, 5, &g1, i, wk_slice(body, sizeof(body)));
-    wk_msgno_put(t, 5, &g1, wk_str(uid), &i, 1);
+    wk_sent_put(t, 5, &g1, wk_str(uid), i);
     wk_member_put(t, 5, &g1, WK_LIST_SUBSCRIBER, wk_str(uid), &(struct wk_row_member){ .id = i });
     wk_applied_put(t, 5, &(struct wk_row_applied){ i, 1 });
     return wk_txn_commit(t, NULL);
@@ -44,7 +44,7 @@ static int count_member(void *arg, wkim_slice uid, const struct wk_row_member *r
 static uint64_t check_entries(struct wk_store *s)
 {
     struct wk_row_applied a = { 0, 0 };
-    uint64_t messages = 0, members = 0, seqs[WK_MSGNO_SEQS_MAX];
+    uint64_t messages = 0, members = 0, sent;
     char uid[32];
     int rc = wk_applied_get(s, 5, &a);
 
@@ -56,7 +56,9 @@ static uint64_t check_entries(struct wk_store *s)
     assert_int_equal(members, a.index);
     for (uint64_t i = 1; i <= a.index + 50; i++) {
         snprintf(uid, sizeof(uid), "u%08llu", (unsigned long long)i);
-        assert_int_equal(wk_msgno_get(s, 5, &g1, wk_str(uid), seqs), i <= a.index);
+        rc = wk_sent_get(s, 5, &g1, wk_str(uid), &sent);
+        assert_int_equal(rc, i <= a.index ? WKIM_OK : WKIM_ENOTFOUND);
+        assert_true(rc != WKIM_OK || sent == i);
     }
     return a.index;
 }

@@ -219,7 +219,7 @@ static void *write_slot(void *arg)
     w->rc = wk_txn_new(&t, w->store);
     for (uint64_t i = 1; w->rc == WKIM_OK && i <= 2000; i++) {
         wk_message_put(t, w->slot, &g1, i, WK_LIT("x"));
-        wk_msgno_put(t, w->slot, &g1, WK_LIT("no"), &i, 1);
+        wk_sent_put(t, w->slot, &g1, WK_LIT("u"), i);
         wk_applied_put(t, w->slot, &(struct wk_row_applied){ i, 1 });
         w->rc = wk_txn_commit(t, NULL);
         struct wk_row_applied a;

@@ -6,6 +6,8 @@
 
 struct deliver {
     struct wk_post post;
+    struct wk_list link;       /* im_shard.deliveries: long ones, and those that wait for one */
+    bool turn;                 /* it waited, now it runs */
     struct im *im;
     struct wk_blob *blob;
     struct wk_record record;   /* borrowed from blob */
@@ -61,13 +63,64 @@ static void push_user(const struct deliver *d, struct wk_cluster *cl, wkim_slice
     }
 }
 
-static void finish(struct deliver *d)
+static bool same_channel(const struct deliver *a, const struct deliver *b)
 {
+    return a->record.channel_type == b->record.channel_type &&
+           wk_slice_eq(a->record.channel_id, b->record.channel_id);
+}
+
+/* The first delivery of the channel that waits behind a long one. */
+static struct deliver *waiting(const struct wk_shard *s, const struct deliver *d)
+{
+    struct im_shard *sh = &d->im->shards[s->index];
+    struct wk_list *it, *tmp;
+
+    WK_LIST_EACH(it, tmp, &sh->deliveries) {
+        struct deliver *o = WK_CONTAINER(it, struct deliver, link);
+        if (same_channel(o, d))
+            return o;
+    }
+    return NULL;
+}
+
+/* False: a long delivery of the channel is under way; d follows it, so that numbers come in order. */
+static bool take_turn(const struct wk_shard *s, struct deliver *d)
+{
+    bool busy = waiting(s, d) != NULL;
+
+    d->turn = true;
+    if (busy || (d->members && d->members->n > DELIVER_PIECE))
+        wk_list_push(&d->im->shards[s->index].deliveries, &d->link);
+    return !busy;
+}
+
+static void drop(struct deliver *d)
+{
+    wk_list_remove(&d->link);
     if (d->offline)
         im_offline_done(d->offline);
     im_members_unref(d->members);
     wk_blob_unref(d->blob);
     wk_free(d);
+}
+
+static void finish(struct wk_shard *s, struct deliver *d)
+{
+    wk_list_remove(&d->link);
+    struct deliver *next = waiting(s, d);
+    if (next)
+        wk_shard_post(s, &next->post);
+    drop(d);
+}
+
+void im_fanout_drop_all(struct im *im)
+{
+    struct wk_list *n;
+
+    for (uint32_t i = 0; i < im->opt.n_shards; i++) {
+        while ((n = wk_list_pop(&im->shards[i].deliveries)))
+            drop(WK_CONTAINER(n, struct deliver, link));
+    }
 }
 
 static bool here(const struct wk_cluster *cl, const struct wk_shard *s, uint32_t slot)
@@ -100,6 +153,8 @@ static void run(struct wk_shard *s, struct wk_post *p)
     struct wk_cluster *cl = d->im->opt.cluster;
     const struct im_members *m = d->members;
 
+    if (!d->turn && !take_turn(s, d))
+        return;
     if (d->at == 0)
         deliver_extra(d, cl, s);
     if (m) {
@@ -113,7 +168,7 @@ static void run(struct wk_shard *s, struct wk_post *p)
             return;
         }
     }
-    finish(d);
+    finish(s, d);
 }
 
 /* Receivers that are not subscribers. */
@@ -153,6 +208,7 @@ static void send_to(const struct deliver *proto, struct wk_shard *to, struct wk_
         return;
     }
     *d = *proto;
+    wk_list_init(&d->link);
     wk_blob_ref(d->blob);
     if (d->members)
         im_members_ref(d->members);

@@ -96,6 +96,7 @@ struct im_slot {
 
 struct im_shard {
     struct wk_map system_uids; /* struct im_system_uid */
+    struct wk_list deliveries; /* of fanout.c */
 };
 
 struct im {
@@ -153,6 +154,8 @@ int im_offline_new(struct im_offline **out, struct im_slot *is, struct wk_blob *
 void im_offline_note(struct im_offline *o, uint32_t shard, wkim_slice uid, const struct im_user *u);
 void im_offline_done(struct im_offline *o);
 /* fanout.c */
+/* When the shards have stopped: deliveries that did not come to their end. */
+void im_fanout_drop_all(struct im *im);
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
                const struct im_send_head *h);
 /* presence.c */

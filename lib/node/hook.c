@@ -54,6 +54,10 @@ static void returned(struct wk_shard *s, struct wk_post *p)
     struct wk_webhook_request *r = WK_CONTAINER(p, struct wk_webhook_request, post);
     struct wk_node_hook_shard *h = r->owner;
 
+    if (!h->node->started) {
+        wk_webhook_request_unref(r); /* too late: it stays among what waits */
+        return;
+    }
     wk_webhook_answer(h->hook, r, s->now_ms);
     settle(h);
 }

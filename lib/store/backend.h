@@ -10,7 +10,7 @@
 enum wk_column {
     WK_COLUMN_MESSAGES, /* written once, read in ranges of one channel */
     WK_COLUMN_METADATA, /* channels, lists, users, conversations */
-    WK_COLUMN_INDEX,    /* small rows found by their whole key, mostly misses */
+    WK_COLUMN_INDEX,    /* positions of senders: small rows found by their whole key */
     WK_COLUMN_QUEUES,   /* applied indexes, named values, outbox, generic rows */
     WK_COLUMN_COUNT
 };

@@ -68,6 +68,8 @@ static const char *status_text(int status)
         return "Request Timeout";
     case 413:
         return "Request Entity Too Large";
+    case 429:
+        return "Too Many Requests";
     case 501:
         return "Not Implemented";
     case 503:

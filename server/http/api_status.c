@@ -254,31 +254,3 @@ void wk_api_varz(struct wk_req *r)
     else
         answer_varz(r, NULL);
 }
-
-static int is_release(struct wk_req *r)
-{
-    return strcmp(wk_req_options(r)->mode, "release") == 0;
-}
-
-void wk_api_docs(struct wk_req *r)
-{
-    if (is_release(r))
-        wk_answer_text(
-            r, 403, WK_JSON_TYPE,
-            "{\"error\":\"Documentation endpoints are disabled in release mode\",\"message\":\"API "
-            "documentation is only available in development mode for security reasons\",\"mode\":"
-            "\"release\",\"suggestion\":\"To access documentation, run the server in debug mode or "
-            "check the static documentation files\"}");
-    else
-        wk_api_later(r);
-}
-
-void wk_api_docs_health(struct wk_req *r)
-{
-    if (is_release(r))
-        wk_answer_text(r, 200, WK_JSON_TYPE,
-                       "{\"description\":\"Documentation service is disabled in release mode\","
-                       "\"mode\":\"release\",\"service\":\"docs\",\"status\":\"disabled\"}");
-    else
-        wk_api_later(r);
-}

@@ -8,5 +8,10 @@
 int wk_auth_allows(const struct wk_req *r);
 /* Routes of operators are for holders of the token and for this host. 1 for all other routes. */
 int wk_auth_operator(const struct wk_req *r);
+/* The console account whose token the request carries (Authorization header, with or without
+ * "Bearer ", or query), borrowed; NULL: none, not valid, not known. */
+const char *wk_auth_user(struct wk_req *r);
+/* That account may do `action` ('r' or 'w') with the resource; 0: the request has been answered. */
+int wk_auth_permits(struct wk_req *r, const char *resource, char action);
 
 #endif

@@ -250,6 +250,8 @@ int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg,
     h->start_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     h->counts = calloc(wk_routes_count + 1, sizeof(*h->counts));
     rc = h->counts ? wk_http_options_read(&h->opt, cfg, err) : fail(err, WKIM_ENOMEM, "counters");
+    if (rc == WKIM_OK && wk_accounts_new(&h->accounts, cfg) != WKIM_OK)
+        rc = fail(err, WKIM_ENOMEM, "accounts");
     for (int i = 0; rc == WKIM_OK && i < h->opt.threads; i++)
         rc = thread_init(&h->threads[i], h, i == 0, err);
     for (int i = 0; rc == WKIM_OK && i < h->opt.threads; i++) {
@@ -284,6 +286,7 @@ void wk_http_stop(struct wk_http *h)
             pthread_join(h->threads[i].id, NULL);
         thread_fini(&h->threads[i]);
     }
+    wk_accounts_free(h->accounts);
     wk_http_options_fini(&h->opt);
     free(h->counts);
     free(h);

@@ -161,13 +161,14 @@ async function burst(server, tag) {
     c.end();
   });
 
-  await test(`js ${tag}: 200 messages sent at once are acknowledged in order and arrive in order`, async () => {
+  await test(`js ${tag}: 200 messages sent at once are all acknowledged and arrive in order`, async () => {
     const a = await client(server, `${tag}-fay`);
     const b = await client(server, `${tag}-gus`);
     const sent = await Promise.all(range(200).map((i) => a.send(b.uid, PERSON, `m${i}`)));
     await eventually('200 SENDACKs', () => a.acks.length === 200);
     await eventually('200 RECVs', () => b.messages.length === 200);
-    assert.deepEqual(a.acks.map((k) => [k.clientSeq, k.messageSeq, k.reasonCode]),
+    const acks = [...a.acks].sort((x, y) => x.clientSeq - y.clientSeq);
+    assert.deepEqual(acks.map((k) => [k.clientSeq, k.messageSeq, k.reasonCode]),
       sent.map((m, i) => [m.clientSeq, i + 1, 1]));
     assert.deepEqual(b.texts(), range(200).map((i) => `m${i}`));
     untouched(a);
@@ -181,9 +182,16 @@ async function restart(server, tag) {
   await test(`js ${tag}: over a killed server unacknowledged messages are stored exactly once`, async () => {
     const a = await client(server, `${tag}-hal`);
     const b = await client(server, `${tag}-ida`);
+    const killed = new Promise((done) => {
+      a.sdk.chatManager.addMessageStatusListener(() => {
+        if (a.acks.length !== 3) return;
+        // What the server has answered beyond this, the client never reads.
+        a.socket.terminate();
+        done(server.stop('SIGKILL'));
+      });
+    });
     for (const i of range(40)) a.send(b.uid, PERSON, `before ${i}`);
-    await eventually('some SENDACKs', () => a.acks.length > 5);
-    await server.stop('SIGKILL');
+    await killed;
     await eventually('the loss is seen', () => !a.connected);
     const unsure = 40 - new Set(a.acks.map((k) => k.clientSeq)).size;
     for (const i of range(12)) a.send(b.uid, PERSON, `during ${i}`);
@@ -199,7 +207,7 @@ async function restart(server, tag) {
     untouched(b);
     a.end();
     b.end();
-    return `${unsure} of 40 without SENDACK when the server was killed, 12 written while it was away`;
+    return `${unsure} of 40 without SENDACK when line and server were cut, 12 written while it was away`;
   });
 }
 

@@ -41,6 +41,7 @@ export class Server {
     s.config = path.join(s.folder, 'wk.json');
     s.output = path.join(s.folder, 'output.txt');
     s.tokens = options.tokenAuthOn === true;
+    s.stored = new Set();
     const [tcp, ws, http, manager, cluster] = (await freePorts(5)).map((p) => `127.0.0.1:${p}`);
     Object.assign(s, { tcp, ws: `ws://${ws}`, api: `http://${http}` });
     // JSON text is valid YAML.
@@ -94,10 +95,13 @@ export class Server {
     return answer.json();
   }
 
-  // A token for one kind of device; where nobody asks for tokens none is stored.
+  // A token for one kind of device; where nobody asks for tokens none is stored.  Stored once: a
+  // master's token that is stored again kicks who is there.
   async token(uid, deviceFlag, deviceLevel = 0) {
     if (!this.tokens) return '';
     const token = `t-${uid}-${deviceFlag}`;
+    if (this.stored.has(token)) return token;
+    this.stored.add(token);
     await this.post('/user/token', { uid, token, device_flag: deviceFlag, device_level: deviceLevel });
     return token;
   }

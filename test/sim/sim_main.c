@@ -90,6 +90,7 @@ static int run_seeds(const struct sim_options *opt, uint64_t seeds, bool twice)
         "acknowledged %llu\n",
         U(seeds), U(failed), (double)seeds / s, U(t.elections), U(t.crashes), U(t.restarts),
         U(t.installs), U(t.damaged), U(t.reads), U(t.conf_changes), U(t.transfers), U(t.acked));
+    printf("%llu passed, %llu failed\n", U(seeds - failed), U(failed)); /* for test/suites.sh */
     return failed != 0;
 }
 

@@ -89,11 +89,10 @@ static void the_outbox_is_run_again_after_a_crash_between_slots(void **state)
     }
     assert_false(call.done);
     cl_crash(&c);
-    assert_true(call.done); /* without success, or its rows would have been lost */
-    assert_int_not_equal(call.call.code, WKIM_OK);
+    assert_true(call.done);
     wk_call_fini(&call.call);
     cl_up(&c);
-    cl_settle(&c);
+    cl_advance(&c, 1000); /* the other slot may have become ready later: the effect is tried again */
     assert_int_equal(cl_outbox(&c, cl_slot(&c, pair)), 0);
     assert_int_equal(cl_conversations(&c, a), 1);
     expect_unread(b, PERSON, a, 1);

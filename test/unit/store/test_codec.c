@@ -180,7 +180,7 @@ static void cut_fixed_rows_are_corrupt(void **state)
         write_changed(f, cut, n);
         read_all(f->store, rc);
         /* channel, member, member scan, device, user, conversation, its scan, applied */
-        static const int fixed[] = { 4, 5, 6, 7, 8, 10, 11, 13 };
+        static const int fixed[] = { 3, 4, 5, 6, 7, 9, 10, 12 };
         for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
             assert_int_equal(rc[fixed[i]], WKIM_ECORRUPT);
     }
@@ -211,7 +211,7 @@ static void endless_numbers_are_corrupt(void **state)
     for (uint64_t n = 1; n < 60; n++) {
         write_changed(f, fill, n);
         read_all(f->store, rc);
-        static const int numbers[] = { 2, 3, 4, 5, 7, 8, 10 };
+        static const int numbers[] = { 2, 3, 4, 6, 7, 9 };
         for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
             assert_int_equal(rc[numbers[i]], WKIM_ECORRUPT);
     }

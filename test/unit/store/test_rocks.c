@@ -8,7 +8,7 @@
 
 static const struct wk_channel_key g1 = { 2, { (const uint8_t *)"g1", 2 } };
 
-/* Batch i holds message i, its sender's position, a member, and applied index i: one row per column. */
+/* Batch i holds message i, a sender's position, a member, applied index i: one row per column. */
 static int commit_entry(struct wk_txn *t, uint64_t i)
 {
     static const uint8_t body[900];

@@ -1,5 +1,6 @@
 /* What both back ends promise: rows come back as put, ranges hold exactly their rows. */
 #include "store/store.h"
+#include "base/limits.h"
 #include "fixture.h"
 
 static const struct wk_channel_key g1 = { 2, { (const uint8_t *)"g1", 2 } };

@@ -132,7 +132,7 @@ check: deps ## install what is missing, build, pass the tests
 	$(call install_deps,$(DEPS_TEST))
 	@$(MAKE) -j$(JOBS) --no-print-directory all examples $(TEST_BIN) $(B)/test/sim/sim
 	@sh test/suites.sh "python3 test/tidy/tidy.py" "JOBS=$(JOBS) sh test/run.sh $(TEST_BIN)" \
-	  "sh test/examples.sh $(B)" "$(B)/test/sim/sim --seed 1 --seeds 200" "python3 test/api/run.py --quick"
+	  "sh test/examples.sh $(B)" "sh test/sim/run.sh $(B)/test/sim/sim 1 200" "python3 test/api/run.py --quick"
 
 tidy: ## layers, sizes, banned calls, the feature table
 	@python3 test/tidy/tidy.py
@@ -169,7 +169,7 @@ browser: all web ## the demo page in a real browser
 SEED ?= 1
 SEEDS ?= 2000
 sim: $(B)/test/sim/sim ## simulator: SEED=first SEEDS=how many
-	$(B)/test/sim/sim --seed $(SEED) --seeds $(SEEDS)
+	@sh test/sim/run.sh $(B)/test/sim/sim $(SEED) $(SEEDS)
 
 FUZZ_SECONDS ?= 10
 fuzz: ## every decoder for FUZZ_SECONDS each (clang, libFuzzer, AddressSanitizer)

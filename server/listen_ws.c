@@ -9,6 +9,8 @@
 #define UPGRADE_S 10    /* from accept to the end of the upgrade */
 #define GOODBYE_MS 2000 /* closing handshakes at the stop */
 #define HEADER_BYTES 8192
+#define PULSES 8       /* looks at every connection within connIdleTime */
+#define PULSE_MS 10000 /* at most this far apart */
 
 /* The service thread looks at what other threads left for it. */
 static void adopt_sockets(struct wk_ws_thread *t)
@@ -42,6 +44,16 @@ static void look_around(struct wk_ws_thread *t)
     if (atomic_load(&t->stopping) == 1)
         for (struct wk_ws_conn *c = t->head.next; c != &t->head; c = c->next)
             (void)lws_callback_on_writable(c->wsi);
+}
+
+static void on_pulse(lws_sorted_usec_list_t *pulse)
+{
+    struct wk_ws_thread *t = lws_container_of(pulse, struct wk_ws_thread, pulse);
+    unsigned ms = t->owner->pulse_ms;
+
+    for (struct wk_ws_conn *c = t->head.next; c != &t->head; c = c->next)
+        wk_ws_conn_listen(c, ms);
+    lws_sul_schedule(t->context, 0, pulse, on_pulse, (lws_usec_t)ms * LWS_US_PER_MS);
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -79,6 +91,7 @@ static void *service_main(void *arg)
 {
     struct wk_ws_thread *t = arg;
 
+    on_pulse(&t->pulse);
     while (atomic_load(&t->stopping) < 2) {
         if (t->loop)
             (void)t->owner->loops.run(t->loop, 0);
@@ -241,6 +254,13 @@ static void ws_free(struct wk_ws *w)
     free(w);
 }
 
+static unsigned pulse_ms(const wkim_config *cfg)
+{
+    int64_t ms = wkim_config_int(cfg, "connIdleTime") / PULSES;
+
+    return ms < 1 ? 1 : ms > PULSE_MS ? PULSE_MS : (unsigned)ms;
+}
+
 int wk_ws_start(struct wk_ws **out, struct server *s, wkim_error *err)
 {
     size_t n = (size_t)wkim_config_int(s->config, "limits.wsThreads");
@@ -257,6 +277,7 @@ int wk_ws_start(struct wk_ws **out, struct server *s, wkim_error *err)
                       NULL); /* what it says concerns single clients; errors show as return codes */
     w->server = s;
     w->n_threads = n;
+    w->pulse_ms = pulse_ms(s->config);
     if (wk_ws_loops_open(&w->loops) != 0)
         wk_log_say(s->log, WKIM_LOG_WARN, "websocket_polls",
                    "text=\"libev.so.4 is missing, many idle connections will cost more\"");

@@ -26,6 +26,7 @@ struct wk_ws_conn {            /* memory of libwebsockets, zeroed, lives as long
     uint8_t *pending;      /* bytes the session did not take yet, owned */
     size_t n_pending;
     size_t message_bytes; /* of the message being received */
+    int heard;            /* bytes were fed since the last wk_ws_conn_listen */
 };
 
 struct wk_ws_socket { /* accepted on the main thread, on its way to a service thread */
@@ -47,7 +48,8 @@ struct wk_ws_thread {
     struct wk_ws_conn head; /* circular list of open connections */
     unsigned char *tx;      /* one frame with room for the header in front, owned */
     size_t tx_cap;
-    pthread_mutex_t lock; /* of accepted */
+    lws_sorted_usec_list_t pulse; /* looks for clients that only ping */
+    pthread_mutex_t lock;         /* of accepted */
     struct wk_ws_socket *accepted;
     atomic_int n_conns;  /* read by any thread */
     atomic_int stopping; /* 1: say goodbye to everybody, 2: leave the loop */
@@ -56,6 +58,7 @@ struct wk_ws_thread {
 struct wk_ws {
     struct server *server;
     struct wk_ws_loops loops;
+    unsigned pulse_ms;            /* a fraction of connIdleTime */
     struct wk_ws_thread *threads; /* owned */
     size_t n_threads, next_thread;
     atomic_int closing; /* closes are 1001 */
@@ -67,6 +70,8 @@ int wk_ws_conn_receive(struct wk_ws_conn *c, const void *in, size_t n);
 int wk_ws_conn_writable(struct wk_ws_conn *c);
 void wk_ws_conn_closed(struct wk_ws_conn *c);
 void wk_ws_conn_peer_closing(struct wk_ws_conn *c);
+/* The library answers pings without telling: ask the kernel whether anything came in within_ms. */
+void wk_ws_conn_listen(struct wk_ws_conn *c, unsigned within_ms);
 void wk_ws_conn_ready(struct wk_ws_conn *c); /* the session has something, or takes bytes again */
 
 /* ws_upgrade.c */

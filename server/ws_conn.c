@@ -1,7 +1,9 @@
 #include "ws.h"
 
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define FRAMES_PER_TURN 16 /* of one connection before others get their turn */
 
@@ -91,9 +93,22 @@ int wk_ws_conn_receive(struct wk_ws_conn *c, const void *in, size_t n)
         return finish(c, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE);
     if (n == 0)
         return 0;
+    c->heard = 1;
     if (c->n_pending == 0 && wkim_session_feed(c->session, in, n) != WKIM_EBUSY)
         return 0; /* taken, or the session ends and says so when it is drained */
     return keep(c, in, n);
+}
+
+void wk_ws_conn_listen(struct wk_ws_conn *c, unsigned within_ms)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof(info);
+
+    if (c->session && !c->heard &&
+        getsockopt(lws_get_socket_fd(c->wsi), IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
+        info.tcpi_last_data_recv <= within_ms)
+        (void)wkim_session_feed(c->session, NULL, 0);
+    c->heard = 0;
 }
 
 static int send_frame(struct wk_ws_conn *c, wkim_slice frame, int text)

@@ -24,7 +24,8 @@ typedef struct wkim_session_options {
 
 WKIM_API int wkim_session_open(wkim_session **out, wkim_node *n, const wkim_session_options *opt);
 /* Bytes from the client, copied.  WKIM_OK; WKIM_EBUSY: not taken, stop reading and feed the same
- * bytes again after on_ready; WKIM_ESTOPPED: the session is closing, nothing is taken any more. */
+ * bytes again after on_ready; WKIM_ESTOPPED: the session is closing, nothing is taken any more.
+ * n = 0: the client is alive, as by a ping of the transport; connIdleTime starts again. */
 WKIM_API int wkim_session_feed(wkim_session *s, const void *p, size_t n);
 /* One whole protocol frame for the client.  1: *out is borrowed until the next drain or close;
  * *text is 1 for JSON (WebSocket text frame).  0: nothing now.  WKIM_ESTOPPED: nothing any more,

@@ -23,5 +23,7 @@ static inline bool wk_slice_ends_with(wkim_slice a, wkim_slice tail)
     return a.n >= tail.n && (tail.n == 0 || memcmp(a.p + a.n - tail.n, tail.p, tail.n) == 0);
 }
 bool wk_slice_blank(wkim_slice a);                   /* empty or only Unicode/ASCII white space */
+/* As wk_slice_eq, in a time that does not depend on the content: for tokens and digests. */
+bool wk_slice_eq_ct(wkim_slice a, wkim_slice b);
 bool wk_slice_has_any(wkim_slice a, const char *set); /* contains one byte of set */
 #endif

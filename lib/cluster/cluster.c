@@ -69,7 +69,8 @@ int wk_cluster_new(struct wk_cluster **out, const struct wk_cluster_options *opt
                    struct wkim_error *err)
 {
     struct wk_cluster *c = wk_calloc(1, sizeof(*c));
-    struct wk_log_writer_options wo = { .log = { .segment_bytes = WK_LOG_SEGMENT_BYTES,
+    const uint64_t segment = opt->log_segment_bytes ? opt->log_segment_bytes : WK_LOG_SEGMENT_BYTES;
+    struct wk_log_writer_options wo = { .log = { .segment_bytes = segment,
                                                  .cache_bytes = WK_LOG_SEGMENT_BYTES },
                                         .sync = opt->sync };
 
@@ -123,12 +124,41 @@ uint64_t wk_cluster_calls(const struct wk_cluster *c)
     return atomic_load(&c->calls);
 }
 
+static bool poll_all(struct wk_cluster *c)
+{
+    bool more = false;
+
+    for (uint32_t i = 0; i < c->opt.n_shards; i++) {
+        struct wk_shard *s = &c->opt.shards[i];
+        more |= wk_shard_poll(s, s->now_ms, s->wall_ms) <= s->now_ms;
+    }
+    return more;
+}
+
+/* The threads are gone: what is still on its way to a slot must arrive while the slots exist. */
+static void come_to_rest(struct wk_cluster *c)
+{
+    for (uint32_t i = 0; i < c->opt.n_shards; i++)
+        wk_shard_own(&c->opt.shards[i]);
+    for (uint32_t i = 0; i < c->opt.slot_count; i++) {
+        c->slots[i].serving = false;
+        c->slots[i].faulted = true;
+    }
+    wk_log_writer_free(c->writer); /* reports what it had in hand */
+    c->writer = NULL;
+    for (uint32_t i = 0; i < c->opt.slot_count; i++)
+        wk_slot_fail_waiting(&c->slots[i], WKIM_ESTOPPED);
+    while (poll_all(c))
+        ;
+}
+
 void wk_cluster_free(struct wk_cluster *c)
 {
     if (!c)
         return;
     wk_maintain_stop(c);
-    wk_log_writer_free(c->writer);
+    if (c->slots)
+        come_to_rest(c);
     for (uint32_t i = 0; c->slots && i < c->opt.slot_count; i++)
         wk_slot_fini(&c->slots[i]);
     for (uint32_t i = 0; c->runners && i < c->opt.n_shards; i++) {

@@ -84,6 +84,7 @@ struct wk_cluster_options {
     struct wk_readers *readers;
     const struct wk_log *log;
     struct wk_slot_machine machine;
+    uint64_t log_segment_bytes;   /* 0: WK_LOG_SEGMENT_BYTES */
     uint64_t log_bytes_max;       /* flush the store and drop log segments beyond this */
     bool sync;
 };

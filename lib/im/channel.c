@@ -1,6 +1,6 @@
 /* Channel objects in memory, and their flags. */
-#include <wkim/channel.h>
 #include "im/internal.h"
+#include <wkim/channel.h>
 
 static void free_channel(struct im_channel *ch)
 {

@@ -1,7 +1,7 @@
 /* Commands for users who are away (messaging.md 6): rows of kind 1 in the slot of the uid, what was
  * handed out to whom, and its acknowledgement. */
-#include "base/clock.h"
 #include "im/internal.h"
+#include "base/clock.h"
 
 #define ROWS_MAX 20000
 #define LIMIT_DEFAULT 200

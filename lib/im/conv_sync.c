@@ -1,7 +1,7 @@
 /* /conversation/sync and its kin: the rows of a user from the uid's slot, then the newest messages of
  * each channel from the channels' slots, then one answer. */
-#include <stdlib.h>
 #include "im/internal.h"
+#include <stdlib.h>
 
 #define ROWS_MAX 20000        /* conversations of one user that are looked at */
 #define PAGE_DEFAULT 100

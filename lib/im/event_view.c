@@ -1,4 +1,5 @@
 /* Events as JSON: answers, pushes, and what a message shows of its events. */
+#include "im/internal.h"
 #include <stdlib.h>
 #include "im/event_internal.h"
 

@@ -1,6 +1,6 @@
 /* Newest numbers and messages of many channels of one slot at once (IM_HEADS), on a reader thread. */
-#include "base/clock.h"
 #include "im/internal.h"
+#include "base/clock.h"
 
 #define HEADS_BYTES_MAX (64u << 20)
 

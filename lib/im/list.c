@@ -1,6 +1,6 @@
 /* Subscribers, allow and deny lists, and what their changes mean for conversations. */
-#include <wkim/channel.h>
 #include "im/internal.h"
+#include <wkim/channel.h>
 
 struct change {
     struct wk_channel_key key;

@@ -95,7 +95,9 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_CONV_REMOVE:
     case IM_NOTIFY_DONE:
     case IM_OUTBOX_DONE: return WK_CALL_PROPOSE;
-    default: c->code = WKIM_EUNSUPPORTED; return WK_CALL_DONE;
+    default:
+        c->code = WKIM_EUNSUPPORTED;
+        return WK_CALL_DONE;
     }
 }
 
@@ -134,9 +136,15 @@ static bool applied(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, 
 
     switch (op) {
     case IM_SEND: return im_send_applied(is, id, c);
-    case IM_TOKEN_SET: im_token_set_applied(is, in); return true;
-    case IM_DEVICE_QUIT: im_device_quit_applied(is, in); return true;
-    case IM_SYSTEM_CHANGE: c->code = im_system_publish(is, in); return true;
+    case IM_TOKEN_SET:
+        im_token_set_applied(is, in);
+        return true;
+    case IM_DEVICE_QUIT:
+        im_device_quit_applied(is, in);
+        return true;
+    case IM_SYSTEM_CHANGE:
+        c->code = im_system_publish(is, in);
+        return true;
     case IM_LIST_CHANGE:
     case IM_CHANNEL_DELETE:
         if (!c->stage)
@@ -179,6 +187,8 @@ int im_new(struct im **out, const struct im_options *opt)
         return WKIM_ENOMEM;
     im->opt = *opt;
     im->shards = wk_calloc(opt->n_shards, sizeof(*im->shards));
+    for (uint32_t i = 0; im->shards && i < opt->n_shards; i++)
+        wk_list_init(&im->shards[i].deliveries);
     if (!im->shards || wk_random_bytes(&seed, sizeof(seed)) != WKIM_OK) {
         im_free(im);
         return WKIM_ENOMEM;
@@ -198,6 +208,8 @@ void im_free(struct im *im)
 {
     if (!im)
         return;
+    if (im->shards)
+        im_fanout_drop_all(im);
     im_system_free(im);
     wk_free(im->shards);
     wk_free(im);

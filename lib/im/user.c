@@ -1,6 +1,6 @@
 /* Tokens, devices and system accounts. */
-#include <wkim/channel.h>
 #include "im/internal.h"
+#include <wkim/channel.h>
 
 #define TOKEN_KICK_DELAY_MS 10000
 #define QUIT_KICK_DELAY_MS 2000
@@ -142,7 +142,8 @@ static void change_copy(struct wk_map *m, bool add, wkim_slice uid)
         if (!s)
             return;
         s->n = (uint16_t)uid.n;
-        memcpy(s->uid, uid.p, uid.n);
+        if (uid.n)
+            memcpy(s->uid, uid.p, uid.n);
         if (wk_map_put(m, &s->entry, wk_slice(s->uid, uid.n)) != WKIM_OK)
             wk_free(s);
     }

@@ -1,3 +1,4 @@
+#include "node/reply.h"
 #include <wkim/command.h>
 #include "node/node.h"
 

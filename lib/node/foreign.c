@@ -22,6 +22,7 @@ struct wkim_session {
     size_t current_at;
     bool posted;                 /* notification under way */
     bool started, ended, closing, starved, out_full;
+    bool alive;                  /* a sign of life without bytes: nothing was fed */
     struct wk_post post;
 };
 
@@ -75,13 +76,16 @@ static void on_post(struct wk_shard *sh, struct wk_post *p)
         in = s->in;
         s->in = (struct wk_buf)WK_BUF_INIT;
     }
-    bool closing = s->closing, starved = s->starved && !blocked;
+    bool closing = s->closing, starved = s->starved && !blocked, alive = s->alive;
+    s->alive = false;
     if (starved)
         s->starved = false;
     pthread_mutex_unlock(&s->lock);
     if (c) {
         if (start)
             wk_conn_start(c);
+        if (alive && wk_session_state(c->session) == WK_SESSION_OPEN)
+            c->last_in_ms = wk_now_ms();
         if (in.n && !c->closed)
             wk_conn_input(c, wk_buf_slice(&in));
         if (closing && !c->closed)
@@ -229,6 +233,7 @@ int wkim_session_feed(wkim_session *s, const void *p, size_t n)
         rc = WKIM_ENOMEM;
     } else {
         wk_buf_bytes(&s->in, p, n);
+        s->alive |= n == 0;
         notify_shard(s);
     }
     pthread_mutex_unlock(&s->lock);

@@ -33,8 +33,8 @@ static void read_settings(struct wkim_node *n, const wkim_config *cfg)
     s->event_to_old = true;
     s->version_max = (uint8_t)(number(cfg, "proto.maxVersion") == 6 ? 6 : WK_PROTO_VERSION_DEFAULT);
     s->idle_ms = number(cfg, "connIdleTime");
-    s->connect_ms = 2000;
-    s->auth_ms = 4000;
+    s->connect_ms = number(cfg, "limits.loginTimeout");
+    s->auth_ms = 2 * s->connect_ms;
     s->retry_ms = number(cfg, "messageRetry.interval");
     s->retry_scan_ms = number(cfg, "messageRetry.scanInterval");
     s->retry_max = number(cfg, "messageRetry.maxCount");
@@ -196,6 +196,7 @@ static int make_cluster(struct wkim_node *n, wkim_error *err)
                                     .readers = n->readers,
                                     .log = &n->log,
                                     .machine = im_machine(n->im),
+                                    .log_segment_bytes = number(n->cfg, "storage.segmentSize"),
                                     .log_bytes_max = number(n->cfg, "storage.logSize"),
                                     .sync = wkim_config_int(n->cfg, "storage.sync") };
     int rc = wk_cluster_new(&n->cluster, &o, err);

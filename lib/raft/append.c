@@ -38,6 +38,14 @@ void wk_raft_acknowledge(struct wk_raft *r, uint64_t to, uint64_t index)
     o->after_persist = index > r->log.durable || r->durable_hard.term != r->term;
 }
 
+/* What is offered is applied somewhere, so it is committed: a leader that holds the entry but not
+ * that knowledge could neither commit without this follower nor offer it a position it may take. */
+static void offered(const struct wk_raft *r, struct wk_raft_msg *o)
+{
+    o->commit = r->install.index;
+    o->log_term = r->install.term;
+}
+
 static void refuse(struct wk_raft *r, const struct wk_raft_msg *m)
 {
     struct wk_raft_msg *o = wk_raft_send(r, WK_RAFT_MSG_APPEND_RESP, m->from);
@@ -47,6 +55,7 @@ static void refuse(struct wk_raft *r, const struct wk_raft_msg *m)
     o->index = m->index;
     if (r->installing) {
         o->force = true; /* entries are of no use before the snapshot is in place */
+        offered(r, o);
         return;
     }
     o->hint = wk_raft_log_conflict(&r->log, r->commit, m->index, m->log_term);
@@ -153,5 +162,6 @@ void wk_raft_heartbeat_receive(struct wk_raft *r, const struct wk_raft_msg *m)
         const bool yours = r->install_active && r->install.from == m->from;
         o->hint = yours ? r->install.index : 0;
         o->force = !yours; /* nobody it knows is sending: it needs an offer */
+        offered(r, o);
     }
 }

@@ -230,7 +230,8 @@ void wk_raft_scan(struct wk_raft *r);
 
 /* snapshot.c */
 bool wk_raft_snapshot_send(struct wk_raft *r, struct wk_raft_progress *p);
-void wk_raft_snapshot_needed(struct wk_raft *r, struct wk_raft_progress *p, uint64_t round);
+void wk_raft_snapshot_needed(struct wk_raft *r, struct wk_raft_progress *p,
+                             const struct wk_raft_msg *m, uint64_t round);
 void wk_raft_snapshot_receive(struct wk_raft *r, const struct wk_raft_msg *m);
 void wk_raft_snapshot_status(struct wk_raft *r, const struct wk_raft_msg *m);
 int wk_raft_snapshot_done(struct wk_raft *r, const struct wk_raft_event *ev);

@@ -91,7 +91,7 @@ void wk_raft_heartbeat_response(struct wk_raft *r, const struct wk_raft_msg *m)
         p->acked_round = m->context;
     p->paused = false;
     if (m->force) {
-        wk_raft_snapshot_needed(r, p, m->context);
+        wk_raft_snapshot_needed(r, p, m, m->context);
     } else if (p->state == WK_RAFT_SNAPSHOT_STATE) {
         /* It heard of a later round but not of the offer: that was lost. */
         if (m->hint == 0 && m->context > p->snapshot_round) {

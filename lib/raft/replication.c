@@ -216,7 +216,7 @@ static void append_refused(struct wk_raft *r, struct wk_raft_progress *p,
                            const struct wk_raft_msg *m)
 {
     if (m->force) {
-        wk_raft_snapshot_needed(r, p, r->round);
+        wk_raft_snapshot_needed(r, p, m, r->round);
         return;
     }
     /* Skip the whole of a term that the follower does not have instead of one entry a time. */

@@ -24,8 +24,16 @@ bool wk_raft_snapshot_send(struct wk_raft *r, struct wk_raft_progress *p)
 }
 
 /* The follower said that entries are of no use to it.  `round` is the last heartbeat it heard. */
-void wk_raft_snapshot_needed(struct wk_raft *r, struct wk_raft_progress *p, uint64_t round)
+void wk_raft_snapshot_needed(struct wk_raft *r, struct wk_raft_progress *p,
+                             const struct wk_raft_msg *m, uint64_t round)
 {
+    uint64_t term;
+
+    /* The follower gave up its state for a committed position: if the entry there is ours, too, it is
+     * committed whatever we knew. */
+    if (m->commit > r->commit && m->commit <= r->log.durable &&
+        wk_raft_log_term(&r->log, m->commit, &term) == WKIM_OK && term == m->log_term)
+        wk_raft_commit_to(r, m->commit);
     if (p->state == WK_RAFT_SNAPSHOT_STATE && round <= p->snapshot_round)
         return; /* the offer may still be on its way */
     p->snapshot_index = 0;

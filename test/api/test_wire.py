@@ -27,7 +27,7 @@ import wkproto
 from wire_better import BETTER
 
 BIG = 40000         # stands for the 200 000 bytes of big_payload: AES in plain Python is slow
-NEEDS = "/message/event"
+PACED = ("idle_timeout", "kicked_connection_keeps_sending")    # the clock of the recording matters
 
 
 def load():
@@ -378,11 +378,13 @@ class Replay:
         events = sorted([(s["t_ms"], 0, i, s) for i, s in enumerate(self.scenario["setup"] or [])] +
                         [(s["t_ms"], 1, i, s) for i, s in enumerate(self.scenario["steps"])],
                         key=lambda e: e[:3])
-        last = 0
+        last, began = 0, time.monotonic()
         try:
             for at, side, _, step in events:
                 self.patience = 1 + (at - last) / 1000
                 last = last if step.get("dir") in ("s2c", "eof", "note") else at
+                if step.get("dir") == "c2s" and self.scenario["name"] in PACED:
+                    time.sleep(max(0, began + at / 1000 - time.monotonic()))
                 if side == 0:
                     if not self.setup(step):
                         return None
@@ -420,7 +422,7 @@ class Replay:
         elif step["dir"] == "c2s" and "slice" in step:
             self.catch_up()
             self.write(link, step)
-        elif step["dir"] == "eof" and "lines" in step:
+        elif step["dir"] == "eof" and "lines" in step and "CLOSED" in link.expected:
             link.closed.wait(5)
         if link and "lines" in step:
             link.at = step["lines"]

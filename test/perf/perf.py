@@ -95,7 +95,7 @@ def machine(folder):
            if l.startswith("model name")]
     kib = [l.split()[1] for l in read("/proc/meminfo").splitlines() if l.startswith("MemTotal")]
     commit = first_line(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"])
-    changed = first_line(["git", "-C", str(ROOT), "status", "--porcelain"]) != "unknown"
+    changed = first_line(["git", "-C", str(ROOT), "status", "--porcelain"]) not in ("unknown", "")
     return {"cpu": cpu[0] if cpu else platform.machine(), "cores": os.cpu_count(),
             "memory_gib": round(int(kib[0]) / 1048576, 1) if kib else 0,
             "kernel": platform.release(), "load_average": os.getloadavg(),
@@ -108,7 +108,7 @@ def machine(folder):
 
 def busy_ticks():
     v = [int(x) for x in read("/proc/stat").splitlines()[0].split()[1:9]]
-    return sum(v) - v[3] - v[4]
+    return sum(v) - v[1] - v[3] - v[4]  # niced programs give way and do not count
 
 
 class Calm:
@@ -134,11 +134,13 @@ class Calm:
 # ---- programs ---------------------------------------------------------------------------------------
 class Program:
     """A child process, ended by its own id."""
+    started = []
 
     def __init__(self, command, log):
         with open(log, "ab") as out:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self.pid, self.usage, self.log = self.process.pid, None, log
+        Program.started.append(self)
 
     def check(self):
         if self.usage is None and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -185,8 +187,8 @@ class Redis(Program):
         rows = [l for l in out.stdout.splitlines() if l.startswith('"XADD')]
         if out.returncode or not rows:
             raise Failed("redis-benchmark: %s%s" % (out.stdout[-500:], out.stderr[-500:]))
-        v = rows[-1].split('",')[1].replace('"', "").split(",")
-        return {"per_s": float(v[0]), "p50_ms": float(v[3]), "p99_ms": float(v[5])}
+        v = [float(x) for x in rows[-1].rstrip('"').split('","')[1:]]  # rate, mean, min, p50, p95, p99, max
+        return {"per_s": v[0], "p50_ms": v[3], "p99_ms": v[5]}
 
 
 class Wkim(Program):
@@ -292,9 +294,8 @@ def goals_on_a_used_server(report, calm, wkim):
     report.goal("messages not stored", got["acks_per_s"], 250000, "/s", True, cores(got))
 
 
-def idle_memory(report, calm, folder, programs):
+def idle_memory(report, calm, folder):
     wkim = Wkim(folder, "idle")
-    programs.append(wkim)
     calm.wait()
     got = wkim.load("idle", 2, "--connections", 5000)
     each = (got["server_logged_in"]["rss_bytes"] - got["server_before"]["rss_bytes"]) / got["logins"]
@@ -303,10 +304,9 @@ def idle_memory(report, calm, folder, programs):
     wkim.stop()
 
 
-def disk_bytes(report, calm, folder, programs):
+def disk_bytes(report, calm, folder):
     """Everything the process wrote from its start to its orderly end, which flushes all."""
     wkim = Wkim(folder, "disk")
-    programs.append(wkim)
     calm.wait()
     got = wkim.load("pairs", 5, "--pairs", 100, "--size", SIZE)
     wkim.stop()
@@ -317,7 +317,7 @@ def disk_bytes(report, calm, folder, programs):
                                                                 got["acks_per_s"]))
 
 
-def measure(report, folder, programs):
+def measure(report, folder):
     about = report.data["machine"] = machine(folder)
     print("machine     %(cpu)s, %(cores)s cores, %(memory_gib)s GiB, Linux %(kernel)s" % about)
     print("disk        %(file_system)s; 4 KiB append and fdatasync: %(sync_us)d us" % about)
@@ -325,16 +325,14 @@ def measure(report, folder, programs):
     print("started     %s, load average %.2f %.2f %.2f\n" % (about["date"], *about["load_average"]))
     calm = Calm(2 * len(WINDOWS) * ROUNDS + 6)
     redis = Redis(folder)
-    programs.append(redis)
     wkim = Wkim(folder, "main")
-    programs.append(wkim)
     beside_redis(report, calm, redis, wkim)
     redis.stop()
     goals_on_a_used_server(report, calm, wkim)
     wkim.check()
     wkim.stop()
-    idle_memory(report, calm, folder, programs)
-    disk_bytes(report, calm, folder, programs)
+    idle_memory(report, calm, folder)
+    disk_bytes(report, calm, folder)
     report.data["others_cores_median"] = round(statistics.median(calm.seen), 2)
     report.data["others_cores_max"] = round(max(calm.seen), 2)
     print("\nother programs took %.1f cores before a measurement (median; at most %.1f)" %
@@ -353,18 +351,19 @@ def main():
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, too_late)
     signal.alarm(LIMIT_S + 20)
-    report, programs, started = Report(), [], time.monotonic()
+    report, started = Report(), time.monotonic()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="wkim-perf-"))
     try:
-        measure(report, folder, programs)
+        measure(report, folder)
         report.data["failed"] = None
     except (Failed, subprocess.SubprocessError, OSError, KeyError) as e:
         report.data["failed"] = "%s: %s" % (type(e).__name__, e)
         print("FAILED      " + report.data["failed"], flush=True)
-    signal.alarm(0)
-    for p in programs:
-        p.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        signal.alarm(0)
+        for p in Program.started:
+            p.stop()
+        shutil.rmtree(folder, ignore_errors=True)
     report.data["seconds"] = round(time.monotonic() - started)
     out = BUILD / "perf.json"
     out.write_text(json.dumps(report.data, indent=1) + "\n")

@@ -105,25 +105,56 @@ static void everybody_gets_every_message_once_and_in_order(void **state)
     }
 }
 
-/* The delivery under way goes on with the members of its time. */
+static void begin_change(struct cl_call *call, uint8_t op, const char *uid)
+{
+    struct wk_buf b = WK_BUF_INIT;
+
+    im_channel_key_encode(&b, GROUP, wk_str("g"));
+    wk_buf_u8(&b, WK_LIST_SUBSCRIBER);
+    wk_buf_u8(&b, op);
+    wk_buf_u64(&b, c.wall_ms);
+    if (uid)
+        wk_buf_str(&b, wk_str(uid));
+    cl_begin(&c, call, IM_LIST_CHANGE, cl_slot(&c, "g"), &b);
+}
+
+/* Only the group's own shard runs until the call is answered. */
+static void run_home(struct cl_call *call)
+{
+    while (!call->done)
+        (void)cl_poll(&c, cl_shard_index(&c, "g"));
+    struct cl_answer a = cl_take(&c, call);
+    assert_int_equal(a.code, WKIM_OK);
+    cl_answer_fini(&a);
+}
+
+/* The last member of the list that lives on `shard`. */
+static void enter_last(struct cl_conn *conn, uint32_t shard)
+{
+    for (unsigned i = MANY - 1;; i--) {
+        char uid[16];
+        snprintf(uid, sizeof(uid), "m%06u", i);
+        if (cl_shard_index(&c, uid) == shard) {
+            enter(conn, i);
+            return;
+        }
+    }
+}
+
+/* The deliveries to the other shard go on with the members of their time; the conversations of those
+ * who leave are on that shard, too, so the change is left unanswered here. */
 static void members_may_change_during_a_delivery(void **state)
 {
     (void)state;
     struct cl_conn last;
     struct cl_call send, change;
-    struct wk_buf b = WK_BUF_INIT;
 
-    enter(&last, MANY - 1);
+    enter_last(&last, 1 - cl_shard_index(&c, "g"));
     begin_send(&send, "x");
-    im_channel_key_encode(&b, GROUP, wk_str("g"));
-    wk_buf_u8(&b, WK_LIST_SUBSCRIBER);
-    wk_buf_u8(&b, WKIM_LIST_CLEAR);
-    wk_buf_u64(&b, c.wall_ms);
-    cl_begin(&c, &change, IM_LIST_CHANGE, cl_slot(&c, "g"), &b); /* applied right after the message */
-    finish_send(&send);
-    struct cl_answer a = cl_take(&c, &change);
-    assert_int_equal(a.code, WKIM_OK);
-    cl_answer_fini(&a);
+    run_home(&send);
+    assert_int_equal(last.n_pushes, 0);
+    begin_change(&change, WKIM_LIST_CLEAR, NULL);
+    finish_send(&change);
     cl_settle(&c);
     assert_int_equal(last.n_pushes, 1);
     begin_send(&send, "y");
@@ -157,28 +188,40 @@ static void a_member_may_go_away_during_a_delivery(void **state)
 static void a_shrinking_group_keeps_the_order(void **state)
 {
     (void)state;
+    const uint32_t home = cl_shard_index(&c, "g");
     struct cl_conn last;
     struct cl_call first, change, second;
-    struct wk_buf b = WK_BUF_INIT;
 
-    enter(&last, MANY - 1);
+    enter_last(&last, 1 - home);
     begin_send(&first, "1");
-    im_channel_key_encode(&b, GROUP, wk_str("g"));
-    wk_buf_u8(&b, WK_LIST_SUBSCRIBER);
-    wk_buf_u8(&b, WKIM_LIST_SET);
-    wk_buf_u64(&b, c.wall_ms);
-    wk_buf_str(&b, wk_str(last.uid));
-    cl_begin(&c, &change, IM_LIST_CHANGE, cl_slot(&c, "g"), &b);
+    run_home(&first);
+    begin_change(&change, WKIM_LIST_SET, last.uid);
+    /* The row of the outbox tells that the members have changed. */
+    while (cl_outbox(&c, cl_slot(&c, "g")) == 0)
+        (void)cl_poll(&c, home);
     begin_send(&second, "2");
-    finish_send(&first);
-    struct cl_answer a = cl_take(&c, &change);
-    cl_answer_fini(&a);
-    finish_send(&second);
+    run_home(&second);
+    assert_int_equal(last.n_pushes, 0);
+    finish_send(&change);
     cl_settle(&c);
     assert_int_equal(last.n_pushes, 2);
     assert_int_equal(last.pushes[0].seq, 1);
     assert_int_equal(last.pushes[1].seq, 2);
     cl_logout(&last);
+}
+
+/* Stopping in the middle: what was not delivered is given back. */
+static void a_delivery_may_be_cut_off_by_the_end(void **state)
+{
+    (void)state;
+    struct cl_call first, second;
+
+    begin_send(&first, "1");
+    run_home(&first);
+    begin_send(&second, "2");
+    run_home(&second);
+    cl_free(&c);
+    cl_new(&c, NULL);
 }
 
 static void listed_receivers_get_it_whoever_subscribes(void **state)
@@ -209,6 +252,7 @@ int main(void)
         T(members_may_change_during_a_delivery),
         T(a_member_may_go_away_during_a_delivery),
         T(a_shrinking_group_keeps_the_order),
+        T(a_delivery_may_be_cut_off_by_the_end),
         T(listed_receivers_get_it_whoever_subscribes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,17 @@ bool wk_slice_blank(wkim_slice a)
     return true;
 }
 
+bool wk_slice_eq_ct(wkim_slice a, wkim_slice b)
+{
+    volatile uint8_t diff = 0;
+
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        diff |= (uint8_t)(a.p[i] ^ b.p[i]);
+    return diff == 0;
+}
+
 bool wk_slice_has_any(wkim_slice a, const char *set)
 {
     if (a.n == 0)

@@ -15,7 +15,6 @@ void wk_base64_encode(char *out, const void *in, size_t n);
 wkim_ssize wk_base64_decode(void *out, const void *in, size_t n);
 void wk_md5(uint8_t out[16], wkim_slice in);
 void wk_md5_hex(char out[32], wkim_slice in); /* lower case, no NUL */
-bool wk_equal_ct(wkim_slice a, wkim_slice b);  /* constant time in the content */
 
 struct wk_keypair {
     uint8_t priv[32], pub[32];

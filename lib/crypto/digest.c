@@ -49,14 +49,3 @@ void wk_md5_hex(char out[32], wkim_slice in)
     wk_md5(digest, in);
     wk_hex_lower(out, digest, sizeof(digest));
 }
-
-bool wk_equal_ct(wkim_slice a, wkim_slice b)
-{
-    volatile uint8_t diff = 0;
-
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        diff |= (uint8_t)(a.p[i] ^ b.p[i]);
-    return diff == 0;
-}

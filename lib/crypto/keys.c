@@ -82,7 +82,7 @@ static int agree(uint8_t shared[32], const struct wk_keypair *own, const uint8_t
     EVP_PKEY_free(mine);
 
     static const uint8_t zeros[32];
-    if (rc == WKIM_OK && wk_equal_ct(wk_slice(shared, 32), wk_slice(zeros, 32)))
+    if (rc == WKIM_OK && wk_slice_eq_ct(wk_slice(shared, 32), wk_slice(zeros, 32)))
         rc = WKIM_ECRYPTO;
     return rc;
 }

@@ -3,6 +3,7 @@
 #include "base/cursor.h"
 #include "hook/internal.h"
 #include "proto/json_text.h"
+#include "proto/jsonrpc.h"
 #include <wkim/types.h>
 
 #define SYSTEM_UID WK_LIT("____system")
@@ -13,38 +14,10 @@ static void put_lit(struct wk_buf *b, const char *text)
     wk_buf_bytes(b, text, strlen(text));
 }
 
-/* Escapes of the reference: also of < > & and of the two line separators. */
-void wk_webhook_string(struct wk_buf *b, wkim_slice s)
-{
-    size_t i = 0;
-
-    while (i < s.n) {
-        uint8_t c = s.p[i];
-        size_t n = wk_utf8_length(s.p + i, s.n - i);
-        bool separator = n == 3 && c == 0xe2 && s.p[i + 1] == 0x80 && (s.p[i + 2] & 0xfe) == 0xa8;
-        if (n == 0) {
-            put_lit(b, "\\ufffd");
-            n = 1;
-        } else if (c == '"' || c == '\\') {
-            wk_buf_u8(b, '\\');
-            wk_buf_u8(b, c);
-        } else if (c == '\n' || c == '\r' || c == '\t') {
-            put_lit(b, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
-        } else if (c < 0x20 || c == '<' || c == '>' || c == '&') {
-            wk_buf_printf(b, "\\u%04x", c);
-        } else if (separator) {
-            wk_buf_printf(b, "\\u20%02x", 0x28 | (s.p[i + 2] & 1));
-        } else {
-            wk_buf_bytes(b, s.p + i, n);
-        }
-        i += n;
-    }
-}
-
 static void put_field(struct wk_buf *b, const char *name, wkim_slice v)
 {
     wk_buf_printf(b, ",\"%s\":\"", name);
-    wk_webhook_string(b, v);
+    wk_json_escape(b, v);
     wk_buf_u8(b, '"');
 }
 
@@ -152,7 +125,7 @@ static void put_uids(struct wk_buf *b, wkim_slice uids)
     wk_buf_u8(b, '[');
     while (wk_cursor_left(&c) && !c.bad) {
         put_lit(b, first ? "\"" : ",\"");
-        wk_webhook_string(b, wk_cursor_str(&c));
+        wk_json_escape(b, wk_cursor_str(&c));
         wk_buf_u8(b, '"');
         first = false;
     }

@@ -41,7 +41,6 @@ struct wk_webhook {
     bool draining, pumping;
 };
 
-void wk_webhook_string(struct wk_buf *b, wkim_slice s); /* JSON text without the quotes */
 
 /* webhook.c */
 struct wk_webhook_request *wk_webhook_request_new(struct wk_webhook *w, int event, uint64_t now_ms);

@@ -3,6 +3,7 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "hook/internal.h"
+#include "proto/jsonrpc.h"
 
 static struct wk_webhook_request *head(const struct wk_webhook_lane *l)
 {
@@ -133,7 +134,7 @@ void wk_webhook_online(struct wk_webhook *w, const struct wk_webhook_online *o, 
     wk_buf_bytes(&r->items, ",\"", before ? 2 : 0);
     if (!before)
         wk_buf_u8(&r->items, '"');
-    wk_webhook_string(&r->items, o->uid);
+    wk_json_escape(&r->items, o->uid);
     wk_buf_printf(&r->items, "-%u-%d-%llu-%llu-%llu\"", o->device_flag, o->online,
                   (unsigned long long)o->conn_id, (unsigned long long)o->device_count,
                   (unsigned long long)o->user_count);

@@ -142,15 +142,6 @@ void im_user_gate(struct im_slot *is, wkim_slice uid, bool send_ban)
         WK_CONTAINER(it, struct im_conn, link)->send_ban = send_ban;
 }
 
-static bool slice_equal_ct(wkim_slice a, wkim_slice b)
-{
-    uint8_t d = a.n != b.n;
-
-    for (size_t i = 0; i < a.n && i < b.n; i++)
-        d |= a.p[i] ^ b.p[i];
-    return d == 0;
-}
-
 /* 1, or the reason; *level from the stored token. */
 static uint8_t authenticate(struct im_slot *is, uint8_t flag, wkim_slice uid, wkim_slice token,
                             uint8_t *level)
@@ -161,13 +152,13 @@ static uint8_t authenticate(struct im_slot *is, uint8_t flag, wkim_slice uid, wk
 
     *level = WKIM_DEVICE_SLAVE;
     if (wk_slice_eq(uid, o->manager_uid))
-        return o->manager_token.n && !slice_equal_ct(token, o->manager_token) ? WKIM_REASON_AUTH_FAIL
+        return o->manager_token.n && !wk_slice_eq_ct(token, o->manager_token) ? WKIM_REASON_AUTH_FAIL
                                                                               : WKIM_REASON_SUCCESS;
     if (!o->token_auth || (o->visitor_suffix.n && wk_slice_ends_with(uid, o->visitor_suffix)))
         return WKIM_REASON_SUCCESS;
     int rc = wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), uid, flag, &row, &text);
     uint8_t reason = WKIM_REASON_AUTH_FAIL;
-    if (rc == WKIM_OK && token.n && row.token.n && slice_equal_ct(token, row.token)) {
+    if (rc == WKIM_OK && token.n && row.token.n && wk_slice_eq_ct(token, row.token)) {
         reason = WKIM_REASON_SUCCESS;
         *level = row.level;
     } else if (rc != WKIM_OK && rc != WKIM_ENOTFOUND) {

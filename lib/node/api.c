@@ -33,6 +33,11 @@ int wk_api_check_id(wkim_slice id)
     return id.n == 0 ? WKIM_EINVAL : id.n > WK_ID_BYTES_MAX ? WKIM_ETOOBIG : WKIM_OK;
 }
 
+int wk_api_ready(const struct wkim_node *n, wkim_slice id)
+{
+    return !n ? WKIM_EINVAL : !n->started ? WKIM_ESTOPPED : wk_api_check_id(id);
+}
+
 void wk_api_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id, wkim_slice login_uid)
 {
     bool stored = channel_id.n && memchr(channel_id.p, '@', channel_id.n);

@@ -7,7 +7,7 @@
 static int start(struct wkim_node *n, struct wk_buf *in, uint8_t type, wkim_slice id,
                  uint32_t *slot)
 {
-    int rc = !n ? WKIM_EINVAL : !n->started ? WKIM_ESTOPPED : wk_api_check_id(id);
+    int rc = wk_api_ready(n, id);
 
     if (rc != WKIM_OK)
         return rc;

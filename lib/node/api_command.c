@@ -2,15 +2,10 @@
 #include <wkim/command.h>
 #include "node/node.h"
 
-static int ready(const struct wkim_node *n, wkim_slice uid)
-{
-    return !n ? WKIM_EINVAL : !n->started ? WKIM_ESTOPPED : wk_api_check_id(uid);
-}
-
 int wkim_command_sync(wkim_node *n, wkim_slice uid, uint32_t limit, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
-    int rc = ready(n, uid);
+    int rc = wk_api_ready(n, uid);
 
     if (rc != WKIM_OK)
         return rc;
@@ -24,7 +19,7 @@ int wkim_command_ack(wkim_node *n, wkim_slice uid, uint64_t last_message_seq, wk
                      void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
-    int rc = ready(n, uid);
+    int rc = wk_api_ready(n, uid);
 
     if (rc != WKIM_OK)
         return rc;

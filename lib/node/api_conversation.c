@@ -3,11 +3,6 @@
 #include "im/answer.h"
 #include "node/node.h"
 
-static int ready(const struct wkim_node *n, wkim_slice uid)
-{
-    return !n ? WKIM_EINVAL : !n->started ? WKIM_ESTOPPED : wk_api_check_id(uid);
-}
-
 static void put_key(struct wk_buf *in, uint8_t type, wkim_slice id, wkim_slice uid)
 {
     struct wk_buf sid = WK_BUF_INIT;
@@ -30,7 +25,7 @@ int wkim_conversation_sync(wkim_node *n, const wkim_conversation_query *c, wkim_
 
     if (!c || c->size < sizeof(*c))
         return WKIM_EINVAL;
-    int rc = ready(n, c->uid);
+    int rc = wk_api_ready(n, c->uid);
     if (rc == WKIM_OK && (c->n_last_msg_seqs > WK_LIST_UIDS_MAX || c->n_exclude_types > 255))
         rc = WKIM_ETOOBIG;
     if (rc != WKIM_OK)
@@ -57,7 +52,7 @@ int wkim_conversation_sync_channels(wkim_node *n, wkim_slice uid, const wkim_cha
                                     size_t n_channels, int64_t msg_count, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
-    int rc = ready(n, uid);
+    int rc = wk_api_ready(n, uid);
 
     if (rc == WKIM_OK && n_channels > 10000)
         rc = WKIM_ETOOBIG;
@@ -75,7 +70,7 @@ int wkim_conversation_sync_channels(wkim_node *n, wkim_slice uid, const wkim_cha
 int wkim_conversation_channels(wkim_node *n, wkim_slice uid, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
-    int rc = ready(n, uid);
+    int rc = wk_api_ready(n, uid);
 
     if (rc != WKIM_OK)
         return rc;
@@ -88,7 +83,7 @@ static int move(wkim_node *n, wkim_slice uid, wkim_slice id, uint8_t type, uint8
                 uint64_t count, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
-    int rc = ready(n, uid);
+    int rc = wk_api_ready(n, uid);
 
     if (rc == WKIM_OK)
         rc = wk_api_check_id(id);

@@ -4,16 +4,11 @@
 #include "im/answer.h"
 #include "node/node.h"
 
-static int ready(const struct wkim_node *n, wkim_slice uid)
-{
-    return !n ? WKIM_EINVAL : !n->started ? WKIM_ESTOPPED : wk_api_check_id(uid);
-}
-
 int wkim_user_token_set(wkim_node *n, wkim_slice uid, wkim_slice token, uint8_t device_flag,
                         uint8_t device_level, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
-    int rc = ready(n, uid);
+    int rc = wk_api_ready(n, uid);
 
     if (rc == WKIM_OK && !im_uid_valid(uid))
         rc = WKIM_EINVAL;
@@ -33,7 +28,7 @@ int wkim_user_token_set(wkim_node *n, wkim_slice uid, wkim_slice token, uint8_t 
 int wkim_user_device_quit(wkim_node *n, wkim_slice uid, int device_flag, wkim_queue *q, void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
-    int rc = ready(n, uid);
+    int rc = wk_api_ready(n, uid);
 
     if (rc != WKIM_OK)
         return rc;
@@ -212,7 +207,7 @@ int wkim_node_conn_kick(wkim_node *n, wkim_slice uid, int64_t conn_id, int silen
                         void *user)
 {
     struct wk_buf in = WK_BUF_INIT;
-    int rc = ready(n, uid);
+    int rc = wk_api_ready(n, uid);
 
     if (rc != WKIM_OK)
         return rc;

@@ -1,6 +1,7 @@
 /* What im does to a connection: deliver, kick, describe. */
 #include "node/conn.h"
 #include <stdio.h>
+#include "proto/jsonrpc.h"
 
 static void push(struct im_conn *ic, const struct im_push *p)
 {
@@ -42,19 +43,6 @@ static void kick(struct im_conn *ic, uint8_t reason, const char *text, uint32_t 
         wk_conn_wake(c);
 }
 
-static void json_text(struct wk_buf *out, wkim_slice s)
-{
-    wk_buf_u8(out, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        uint8_t b = s.p[i];
-        if (b == '"' || b == '\\' || b < 0x20)
-            wk_buf_printf(out, "\\u%04x", b);
-        else
-            wk_buf_u8(out, b);
-    }
-    wk_buf_u8(out, '"');
-}
-
 static void describe(struct im_conn *ic, struct wk_buf *out)
 {
     const struct wk_conn *c = WK_CONTAINER(ic, struct wk_conn, im);
@@ -68,9 +56,9 @@ static void describe(struct im_conn *ic, struct wk_buf *out)
     if (colon && sscanf(colon, ":%5u", &port) != 1)
         port = 0;
     wk_buf_printf(out, "{\"id\":%llu,\"uid\":", (unsigned long long)ic->id);
-    json_text(out, ic->uid);
+    wk_json_string(out, ic->uid);
     wk_buf_printf(out, ",\"ip\":");
-    json_text(out, ip);
+    wk_json_string(out, ip);
     wk_buf_printf(out, ",\"port\":%u,\"idle_ms\":%llu,\"uptime_ms\":%llu,\"pending_bytes\":%zu",
                   port, (unsigned long long)(now - c->last_in_ms),
                   (unsigned long long)(now - c->connected_ms), wk_session_out(c->session).n);
@@ -83,7 +71,7 @@ static void describe(struct im_conn *ic, struct wk_buf *out)
         c->in_packets, c->out_packets, (unsigned long long)c->in_bytes,
         (unsigned long long)c->out_bytes);
     wk_buf_printf(out, ",\"device\":\"%s(%s)\",\"device_id\":", device, ic->level ? "主" : "从");
-    json_text(out, ic->device_id);
+    wk_json_string(out, ic->device_id);
     wk_buf_printf(out, ",\"version\":%u,\"node_id\":%llu}", wk_session_version(c->session),
                   (unsigned long long)c->node->set.node_id);
 }

@@ -127,6 +127,7 @@ int wk_api_enter(struct wkim_node *n); /* counts one call under way; WKIM_OK, EB
 void wk_api_leave(struct wkim_node *n);
 uint32_t wk_api_slot(struct wkim_node *n, wkim_slice key);
 int wk_api_check_id(wkim_slice id);
+int wk_api_ready(const struct wkim_node *n, wkim_slice id); /* started, and the id as above */
 /* Stored id as the caller names it: ids of type 1 that hold an '@' are taken as stored. */
 void wk_api_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id,
                       wkim_slice login_uid);

@@ -10,10 +10,9 @@ static void lit(struct wk_buf *out, const char *s)
 }
 
 /* Plain bytes are copied in runs; everything else is written as an escape. */
-void wk_json_string(struct wk_buf *out, wkim_slice s)
+void wk_json_escape(struct wk_buf *out, wkim_slice s)
 {
     static const char hex[] = "0123456789abcdef";
-    wk_buf_u8(out, '"');
     size_t run = 0, i = 0;
     while (i < s.n) {
         const uint8_t c = s.p[i];
@@ -42,6 +41,12 @@ void wk_json_string(struct wk_buf *out, wkim_slice s)
     }
     if (run < s.n)
         wk_buf_bytes(out, s.p + run, s.n - run);
+}
+
+void wk_json_string(struct wk_buf *out, wkim_slice s)
+{
+    wk_buf_u8(out, '"');
+    wk_json_escape(out, s);
     wk_buf_u8(out, '"');
 }
 

@@ -28,7 +28,7 @@ static int send_open(struct wk_session *s, const struct wk_send *m, struct wk_bu
         wk_msg_key(s->crypto, &s->cipher, parts, sizeof(parts) / sizeof(parts[0]), key);
     if (rc)
         return rc;
-    if (!wk_equal_ct(wk_slice(key, sizeof(key)), m->msg_key))
+    if (!wk_slice_eq_ct(wk_slice(key, sizeof(key)), m->msg_key))
         return WKIM_ECRYPTO;
     return wk_open(s->crypto, &s->cipher, m->payload, plain);
 }

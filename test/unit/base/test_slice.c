@@ -49,6 +49,22 @@ static void equality_and_tail(void **state)
     assert_false(wk_slice_ends_with(WK_LIT("vstr"), WK_LIT("___vstr")));
 }
 
+static void comparison_sees_every_bit(void **state)
+{
+    (void)state;
+    uint8_t a[33], b[33];
+    for (size_t i = 0; i < sizeof(a); i++)
+        a[i] = b[i] = (uint8_t)(i * 5);
+    assert_true(wk_slice_eq_ct(wk_slice(a, 33), wk_slice(b, 33)));
+    assert_true(wk_slice_eq_ct(wk_slice(NULL, 0), wk_slice(NULL, 0)));
+    assert_false(wk_slice_eq_ct(wk_slice(a, 33), wk_slice(b, 32)));
+    for (size_t bit = 0; bit < sizeof(a) * 8; bit++) {
+        b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_false(wk_slice_eq_ct(wk_slice(a, 33), wk_slice(b, 33)));
+        b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -56,6 +72,7 @@ int main(void)
         cmocka_unit_test(anything_else_is_not_blank),
         cmocka_unit_test(has_any_looks_at_bytes),
         cmocka_unit_test(equality_and_tail),
+        cmocka_unit_test(comparison_sees_every_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

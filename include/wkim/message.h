@@ -40,7 +40,8 @@ typedef struct wkim_message_range {
     int32_t limit;            /* <= 0: WKIM_SYNC_LIMIT_DEFAULT */
     int32_t pull_up;          /* 0 down, 1 up: http-api.md 7 */
     uint8_t channel_type;
-    uint8_t reserved[7];
+    uint8_t events_basic;     /* 1: no snapshots in the events of messages */
+    uint8_t reserved[6];
 } wkim_message_range;
 /* Messages ascending by message_seq; number MORE. */
 WKIM_API int wkim_message_sync(wkim_node *n, const wkim_message_range *r, wkim_queue *q,

@@ -75,6 +75,11 @@ WKIM_API int wkim_node_connections(wkim_node *n, wkim_slice uid, wkim_queue *q, 
 /* Kick (DISCONNECT 12 "server kick") or drop without a word one connection of uid. Unknown: OK. */
 WKIM_API int wkim_node_conn_kick(wkim_node *n, wkim_slice uid, int64_t conn_id, int silent,
                                  wkim_queue *q, void *user);
+/* For threads that make many calls in a row: calls between the two reach their slots at release at
+ * the latest, and cost one wake-up together.  Per thread; may be nested; release before the node is
+ * freed. */
+WKIM_API void wkim_calls_hold(void);
+WKIM_API void wkim_calls_release(void);
 WKIM_API const char *wkim_version(void);
 
 #ifdef __cplusplus

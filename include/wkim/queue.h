@@ -47,6 +47,8 @@ typedef struct wkim_message {
     wkim_slice client_msg_no;
     wkim_slice topic;
     wkim_slice payload;
+    wkim_slice events; /* JSON members event_meta, event_sync_hint, stream_data, end ... without
+                          braces, when events came for it; messagesync and conversation sync only */
 } wkim_message;
 
 typedef struct wkim_conversation {

@@ -15,4 +15,5 @@
 #include <wkim/user.h>
 #include <wkim/conversation.h>
 #include <wkim/command.h>
+#include <wkim/event.h>
 #endif

@@ -1,6 +1,8 @@
 #include "crypto/crypto.h"
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include "base/clock.h"
 
 int wk_keypair_from_private(struct wk_keypair *out, const uint8_t priv[32])
@@ -65,11 +67,30 @@ static int decode_public_key(uint8_t out[32], wkim_slice text)
     return have == 32 ? WKIM_OK : WKIM_ECRYPTO;
 }
 
+/* From both halves: from the private one alone OpenSSL would work out the public one once more, which
+ * costs as much as the agreement itself. */
+static EVP_PKEY *import_own(const struct wk_keypair *own)
+{
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL);
+    OSSL_PARAM halves[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)own->pub, 32),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, (void *)own->priv, 32),
+        OSSL_PARAM_construct_end(),
+    };
+
+    if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, halves) != 1)
+        key = NULL;
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
 static int agree(uint8_t shared[32], const struct wk_keypair *own, const uint8_t peer[32])
 {
     size_t n = 32;
     int rc = WKIM_ECRYPTO;
-    EVP_PKEY *mine = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, own->priv, 32);
+    EVP_PKEY *mine = import_own(own);
     EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, peer, 32);
     EVP_PKEY_CTX *ctx = mine ? EVP_PKEY_CTX_new(mine, NULL) : NULL;
 

@@ -74,21 +74,6 @@ int wk_loop_new(struct wk_loop **out, struct wk_shard *shard, struct wkim_error 
     return WKIM_OK;
 }
 
-void wk_loop_free(struct wk_loop *l)
-{
-    if (!l)
-        return;
-    if (l->wake_event)
-        event_free(l->wake_event);
-    if (l->timer_event)
-        event_free(l->timer_event);
-    if (l->base)
-        event_base_free(l->base);
-    if (l->wake_fd >= 0)
-        close(l->wake_fd);
-    wk_free(l);
-}
-
 static void arm(struct wk_loop *l, uint64_t now_ms, uint64_t at_ms)
 {
     if (at_ms == l->timer_at_ms)
@@ -145,6 +130,22 @@ void wk_loop_stop(struct wk_loop *l)
     wake(l);
     pthread_join(l->thread, NULL);
     l->started = false;
+}
+
+void wk_loop_free(struct wk_loop *l)
+{
+    if (!l)
+        return;
+    wk_loop_stop(l);
+    if (l->wake_event)
+        event_free(l->wake_event);
+    if (l->timer_event)
+        event_free(l->timer_event);
+    if (l->base)
+        event_base_free(l->base);
+    if (l->wake_fd >= 0)
+        close(l->wake_fd);
+    wk_free(l);
 }
 
 static void on_read(evutil_socket_t fd, short what, void *user)

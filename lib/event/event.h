@@ -10,7 +10,7 @@ int wk_loop_new(struct wk_loop **out, struct wk_shard *shard, struct wkim_error 
 int wk_loop_start(struct wk_loop *l, struct wkim_error *err); /* its own thread */
 /* Ask the thread to end after the current round and join it. */
 void wk_loop_stop(struct wk_loop *l);
-void wk_loop_free(struct wk_loop *l);
+void wk_loop_free(struct wk_loop *l); /* stops it first */
 
 enum { WK_IO_READ = 1, WK_IO_WRITE = 2 };
 

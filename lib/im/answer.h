@@ -15,7 +15,7 @@
 * IM_ONLINE             (str uid, u64 position) ...                             rows A (a: flag, b: request position)
  * IM_SYSTEM_CHANGE      u8 add, str uid ...                                  -
  * IM_SYSTEM_LIST        -                                                    rows A
- * IM_MESSAGE_SYNC       key, u64 start, u64 end, u32 limit, u8 pull_up       records; number[1]: more
+ * IM_MESSAGE_SYNC       key, u64 start, u64 end, u32 limit, u8 pull_up, u8 basic records; number[1]: more
  * IM_MESSAGE_GET        key, u8 oldest, varint n + u64 seqs, varint n + u64 ids, varint n + str nos
  *                                                                            records
  * IM_MESSAGE_LAST       key, u8 with_message                                 number[0]: seq; records
@@ -39,6 +39,11 @@
  * IM_CMD_HANDED         str uid, row of IM_TABLE_HANDED                      -
  * IM_CMD_ACK            str uid, u64 last_message_seq, u64 now_ms            -
  * IM_CMD_READ           str uid, u8 create, u64 now_ms, repeated (key, u64 seq) -
+ * IM_EVENT              struct im_event (event_lane.h)                       JSON
+ * IM_EVENT_SYNC         key, str client_msg_no, str event_key, u64 from, u32 limit, u8 private
+ *                                                                            JSON
+ * IM_EVENT_PUT          str lane key, str row, u64 first, u64 end of the pieces to drop -
+ * IM_EVENT_CHUNKS       repeated (str key, str row)                          -
  *
  * rows A: repeated (str, u64 a, u64 b, u64 c).  records: repeated str.  conversations: repeated
  * struct im_conv_row below, written by im_conv_row_encode. */
@@ -46,6 +51,9 @@
 #define WK_IM_ANSWER_H
 #include "base/buf.h"
 #include "base/cursor.h"
+
+/* First byte of an entry among records: JSON members that belong to the message before it. */
+#define IM_EVENTS_ENTRY 0xe5
 
 enum im_conv_move { IM_CONV_CLEAR = 1, IM_CONV_SET = 2, IM_CONV_HIDE = 3 };
 

@@ -108,7 +108,8 @@ static int load_member(void *arg, wkim_slice uid, const struct wk_row_member *ro
     return rc < 0 ? rc : 0;
 }
 
-int im_channel_list(struct im_slot *is, struct im_channel *ch, uint8_t list, struct im_members **out)
+int im_channel_list(struct im_slot *is, struct im_channel *ch, uint8_t list,
+                    struct im_members **out)
 {
     struct load_list l = { .c = wk_slot_cluster(is->slot) };
     struct wk_channel_key key = im_channel_key(ch);

@@ -44,8 +44,8 @@ static int receivers(struct im_slot *is, struct im_channel *base, struct wk_buf 
     return rc;
 }
 
-/* Rows come with the first command and again after each change of the members: who joins later starts
- * at the first command that is sent then. */
+/* Rows come with the first command and again after each change of the members: who joins later
+ * starts at the first command that is sent then. */
 int im_command_rows(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
                     const struct wk_record *r, wkim_slice list, struct wk_call *c)
 {
@@ -131,7 +131,8 @@ static wkim_slice item_id(const struct sync *s, const struct item *it)
     return wk_slice(s->text.p + it->off, it->len);
 }
 
-static int row_found(void *arg, const struct wk_channel_key *key, const struct wk_row_conversation *row)
+static int row_found(void *arg, const struct wk_channel_key *key,
+                     const struct wk_row_conversation *row)
 {
     struct sync *s = arg;
 
@@ -377,7 +378,8 @@ enum wk_call_result im_cmd_sync_handle(struct im_slot *is, struct wk_call *c)
     s->limit = s->limit == 0 ? LIMIT_DEFAULT : s->limit > LIMIT_MAX ? LIMIT_MAX : s->limit;
     c->mark = s;
     c->code = cur.bad || s->uid.n == 0 ? WKIM_EINVAL : WKIM_OK;
-    enum wk_call_result res = c->code == WKIM_OK ? im_read_then(is, c, read_rows, rows_read) : WK_CALL_DONE;
+    enum wk_call_result res =
+        c->code == WKIM_OK ? im_read_then(is, c, read_rows, rows_read) : WK_CALL_DONE;
     if (res == WK_CALL_DONE)
         free_sync(s);
     return res;
@@ -423,8 +425,8 @@ static void heads_read(struct im_slot *is, struct wk_call *c)
         wk_buf_clear(&rows);
         struct oldest o = { .out = &rows, .limit = limit, .now_ms = wk_wall_ms() };
         o.room = c->out.n < ANSWER_BYTES_MAX ? ANSWER_BYTES_MAX - c->out.n : 0;
-        rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, from, UINT64_MAX, false,
-                             take, &o);
+        rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, from, UINT64_MAX,
+                             false, take, &o);
         rc = rc > 0 ? WKIM_OK : rc == WKIM_OK && rows.oom ? WKIM_ENOMEM : rc;
         wk_buf_str(&c->out, wk_buf_slice(&rows));
     }
@@ -481,8 +483,8 @@ static void read_handed(struct im_slot *is, struct wk_call *c)
     wkim_slice uid = wk_cursor_str(&cur);
 
     c->code = cur.bad ? WKIM_EPROTO
-                      : wk_row_get(wk_slot_store(is->slot), wk_slot_id(is->slot), IM_TABLE_HANDED, uid,
-                                   &c->out);
+                      : wk_row_get(wk_slot_store(is->slot), wk_slot_id(is->slot), IM_TABLE_HANDED,
+                                   uid, &c->out);
 }
 
 static void handed_read(struct im_slot *is, struct wk_call *c)
@@ -525,8 +527,8 @@ enum wk_call_result im_cmd_ack_handle(struct im_slot *is, struct wk_call *c)
     return im_read_then(is, c, read_handed, handed_read);
 }
 
-static int advance(struct im_slot *is, struct wk_txn *txn, wkim_slice uid, const struct wk_channel_key *key,
-                   uint64_t seq, bool create, uint64_t now)
+static int advance(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
+                   const struct wk_channel_key *key, uint64_t seq, bool create, uint64_t now)
 {
     struct wk_row_conversation row;
     int rc = im_conv_get(is, uid, key, &row);

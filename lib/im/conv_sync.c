@@ -1,9 +1,9 @@
-/* /conversation/sync and its kin: the rows of a user from the uid's slot, then the newest messages of
- * each channel from the channels' slots, then one answer. */
+/* /conversation/sync and its kin: the rows of a user from the uid's slot, then the newest messages
+ * of each channel from the channels' slots, then one answer. */
 #include "im/internal.h"
 #include <stdlib.h>
 
-#define ROWS_MAX 20000        /* conversations of one user that are looked at */
+#define ROWS_MAX 20000 /* conversations of one user that are looked at */
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 500
 
@@ -66,7 +66,8 @@ static wkim_slice item_id(const struct sync *s, const struct item *it)
     return wk_slice(s->text.p + it->key_off, it->key_len);
 }
 
-static int add_item(struct sync *s, const struct wk_channel_key *key, const struct wk_row_conversation *row)
+static int add_item(struct sync *s, const struct wk_channel_key *key,
+                    const struct wk_row_conversation *row)
 {
     if (s->n == ROWS_MAX)
         return 1;
@@ -88,7 +89,8 @@ static int add_item(struct sync *s, const struct wk_channel_key *key, const stru
     return 0;
 }
 
-static int row_found(void *arg, const struct wk_channel_key *key, const struct wk_row_conversation *row)
+static int row_found(void *arg, const struct wk_channel_key *key,
+                     const struct wk_row_conversation *row)
 {
     struct sync *s = arg;
     return row->kind == 0 ? add_item(s, key, row) : 0;
@@ -196,7 +198,8 @@ static void emit(struct sync *s, const struct item *it)
         read = it->own;
     if (read > it->last)
         read = it->last;
-    uint64_t floor = it->row.deleted_seq > read ? it->row.deleted_seq : read; /* hidden is not unread */
+    /* hidden is not unread */
+    uint64_t floor = it->row.deleted_seq > read ? it->row.deleted_seq : read;
     struct im_conv_row row = { .type = it->type, .stored_id = id, .channel_id = id };
     if (it->type == WKIM_CHANNEL_PERSON)
         row.channel_id = im_peer(id, s->uid);
@@ -402,13 +405,15 @@ enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c)
         return WK_CALL_DONE;
     }
     c->mark = s;
-    enum wk_call_result res = c->code == WKIM_OK ? im_read_then(is, c, read_rows, rows_read) : WK_CALL_DONE;
+    enum wk_call_result res =
+        c->code == WKIM_OK ? im_read_then(is, c, read_rows, rows_read) : WK_CALL_DONE;
     if (res == WK_CALL_DONE)
         free_sync(s);
     return res;
 }
 
-static int channel_row(void *arg, const struct wk_channel_key *key, const struct wk_row_conversation *row)
+static int channel_row(void *arg, const struct wk_channel_key *key,
+                       const struct wk_row_conversation *row)
 {
     if (row->kind == 0)
         im_row_a(arg, key->id, key->type, 0, 0);

@@ -1,5 +1,5 @@
-/* Conversation rows of a user, in the slot of the uid.  A row holds positions only; unread counts are
- * computed when they are asked for (messaging.md 5). */
+/* Conversation rows of a user, in the slot of the uid.  A row holds positions only; unread counts
+ * are computed when they are asked for (messaging.md 5). */
 #include "im/internal.h"
 
 /* ---- rows changed in the round under way: the store does not show them yet ------------------- */
@@ -80,8 +80,8 @@ int im_conv_get(struct im_slot *is, wkim_slice uid, const struct wk_channel_key 
     return wk_conversation_get(wk_slot_store(is->slot), wk_slot_id(is->slot), uid, ch, out);
 }
 
-int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid, const struct wk_channel_key *ch,
-                const struct wk_row_conversation *row)
+int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
+                const struct wk_channel_key *ch, const struct wk_row_conversation *row)
 {
     int rc = overlay_set(is, uid, ch, row);
 
@@ -148,7 +148,8 @@ int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
         if (c.bad)
             break;
         rc = im_conv_put(is, txn, uid, &key, NULL);
-        if (rc == WKIM_OK && key.type != WKIM_CHANNEL_PERSON) /* who left has no right to later commands */
+        /* who left has no right to later commands */
+        if (rc == WKIM_OK && key.type != WKIM_CHANNEL_PERSON)
             rc = im_conv_put(is, txn, uid, &command, NULL);
     }
     wk_buf_fini(&commands);

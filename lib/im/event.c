@@ -7,10 +7,11 @@
 #define FLUSH_COMMAND_BYTES 2097152 /* a command takes no further lane beyond this */
 #define LANES_MAX 1000              /* of one message */
 #define STREAMS_ALWAYS 4            /* of a slot, however many other slots hold */
+#define SWEEP_MS 300000             /* at most between two looks at idle streams */
 #define SYNC_LIMIT 200
 #define SYNC_LIMIT_MAX 2000
 
-/* ---- memory ------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static bool linked(const struct wk_list *l)
 {
@@ -54,7 +55,7 @@ static void evict(struct im_slot *is, uint64_t idle_ms, bool (*enough)(const str
 
     WK_LIST_EACH(n, tmp, &is->events->lru) {
         struct im_stream *st = WK_CONTAINER(n, struct im_stream, lru);
-        if (enough ? enough(is->im) : st->used_ms + idle_ms > now)
+        if (enough ? enough(is->im) : now - st->used_ms < idle_ms)
             return;
         if (clean(st))
             drop(is, st);
@@ -67,14 +68,21 @@ static bool room(const struct im *im)
            atomic_load(&im->event_bytes) < im->opt.event_bytes_max;
 }
 
+static void arm_sweep(struct im_events *ev)
+{
+    struct wk_shard *s = wk_slot_shard(ev->is->slot);
+    uint64_t every = ev->is->im->opt.event_sweep_ms;
+
+    if (!ev->sweep.pos && ev->streams.count)
+        (void)wk_timer_arm(&s->timers, &ev->sweep, s->now_ms + (every < SWEEP_MS ? every : SWEEP_MS));
+}
+
 static void on_sweep(struct wk_timer *t)
 {
     struct im_events *ev = WK_CONTAINER(t, struct im_events, sweep);
-    struct wk_shard *s = wk_slot_shard(ev->is->slot);
 
     evict(ev->is, ev->is->im->opt.event_idle_ms, NULL);
-    if (ev->streams.count)
-        (void)wk_timer_arm(&s->timers, t, s->now_ms + ev->is->im->opt.event_sweep_ms);
+    arm_sweep(ev);
 }
 
 static void on_flush(struct wk_timer *t);
@@ -130,6 +138,10 @@ static int stream_open(struct im_slot *is, const struct im_event *e, struct im_s
         rc = WKIM_ENOMEM;
     else
         st = im_stream_find(is, wk_buf_slice(&key));
+    if (st && st->stale && clean(st)) {
+        drop(is, st);
+        st = NULL;
+    }
     if (rc == WKIM_OK && !st) {
         evict(is, 0, room);
         if (!room(is->im) && ev->streams.count >= STREAMS_ALWAYS)
@@ -158,13 +170,12 @@ static int stream_open(struct im_slot *is, const struct im_event *e, struct im_s
         return rc;
     st->used_ms = s->now_ms;
     wk_list_push(&ev->lru, &st->lru);
-    if (!ev->sweep.pos)
-        (void)wk_timer_arm(&s->timers, &ev->sweep, s->now_ms + is->im->opt.event_sweep_ms);
+    arm_sweep(ev);
     *out = st;
     return WKIM_OK;
 }
 
-/* ---- deltas to the log ---------------------------------------------------------------------------------- */
+/* ---- deltas to the log ----------------------------------------------------------------------- */
 
 struct im_flush {
     struct wk_call call;
@@ -313,15 +324,17 @@ int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
         wk_buf_clear(&chunk);
         wk_buf_bytes(&chunk, key.p, key.n);
         wk_buf_u64(&chunk, first);
-        if (chunk.oom)
+        if (chunk.oom) {
+            wk_buf_fini(&chunk);
             return WKIM_ENOMEM;
+        }
         wk_row_delete(txn, wk_slot_id(is->slot), IM_TABLE_CHUNK, wk_buf_slice(&chunk));
     }
     wk_buf_fini(&chunk);
     return WKIM_OK;
 }
 
-/* ---- one event ------------------------------------------------------------------------------------------- */
+/* ---- one event ------------------------------------------------------------------------------- */
 
 static void push(struct im_slot *is, const struct im_event *e, const struct im_lane *l)
 {
@@ -382,7 +395,9 @@ static enum wk_call_result delta(struct im_slot *is, struct wk_call *c, struct i
     if (st->deltas >= is->im->opt.event_deltas_max || (!l && st->n_lanes == LANES_MAX))
         return refuse(c, WKIM_ETOOBIG);
     if (!room(is->im)) {
+        st->in_flight++; /* so that it stays itself */
         evict(is, 0, room);
+        st->in_flight--;
         if (!room(is->im) && is->events->streams.count > STREAMS_ALWAYS)
             return refuse(c, WKIM_EBUSY);
     }
@@ -527,9 +542,10 @@ enum wk_call_result im_event_handle(struct im_slot *is, struct wk_call *c)
         wk_buf_bytes(&st->from_uid, e.from_uid.p, e.from_uid.n);
     if (e.from_uid.n == 0)
         e.from_uid = st->from_uid.n ? wk_buf_slice(&st->from_uid) : WK_LIT(IM_SYSTEM_UID);
-    if (e.message_id == 0)
-        e.message_id = st->message_id;
     enum im_event_kind kind = im_event_kind_of(e.type);
+    /* As in v2, the end of a message whose lanes have all ended says no id unless the caller did. */
+    if (e.message_id == 0 && (kind != IM_EVENT_FINISH || st->n_lanes == 0 || any_open(st)))
+        e.message_id = st->message_id;
     if (kind == IM_EVENT_FINISH)
         e.key = WK_LIT(IM_LANE_FINISH);
     return kind == IM_EVENT_DELTA ? delta(is, c, st, &e) : store(is, c, st, &e, kind);
@@ -555,7 +571,7 @@ void im_events_close(struct im_slot *is)
     is->events = NULL;
 }
 
-/* ---- /message/eventsync ---------------------------------------------------------------------------------- */
+/* ---- /message/eventsync ---------------------------------------------------------------------- */
 
 enum wk_call_result im_event_sync_handle(struct im_slot *is, struct wk_call *c)
 {

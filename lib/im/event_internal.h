@@ -41,6 +41,7 @@ int im_stream_load(struct im_slot *is, wkim_slice key, struct im_stream **out);
 void im_stream_free(struct im_stream *st);
 struct im_stream *im_stream_find(struct im_slot *is, wkim_slice key); /* in memory, NULL: not */
 struct im_lane *im_stream_lane(const struct im_stream *st, wkim_slice key);
+struct im_lane *im_stream_add_lane(struct im_stream *st, wkim_slice key); /* NULL: out of memory */
 
 /* event_view.c: JSON */
 void im_json_str(struct wk_buf *out, wkim_slice s);

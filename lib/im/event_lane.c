@@ -3,7 +3,7 @@
 
 #define ROW_FORMAT 1
 
-/* ---- the event ----------------------------------------------------------------------------------------- */
+/* ---- the event ------------------------------------------------------------------------------- */
 
 void im_event_encode(struct wk_buf *out, const struct im_event *e)
 {
@@ -55,7 +55,7 @@ enum im_event_kind im_event_kind_of(wkim_slice type)
     return IM_EVENT_CUSTOM;
 }
 
-/* ---- the lane ------------------------------------------------------------------------------------------ */
+/* ---- the lane -------------------------------------------------------------------------------- */
 
 void im_lane_fini(struct im_lane *l)
 {
@@ -169,7 +169,7 @@ int im_lane_store(struct im_lane *l, const struct im_event *e, enum im_event_kin
     return rc;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 void im_lane_row_encode(struct wk_buf *out, const struct im_lane *l)
 {

@@ -1,5 +1,5 @@
-/* Lanes of the events on one message (messaging.md 7): what an event does to its lane.  Pure: no store,
- * no clock, no threads. */
+/* Lanes of the events on one message (messaging.md 7): what an event does to its lane.  Pure: no
+ * store, no clock, no threads. */
 #ifndef WK_IM_EVENT_LANE_H
 #define WK_IM_EVENT_LANE_H
 #include "base/buf.h"
@@ -9,9 +9,20 @@
 #define IM_LANE_FINISH "__finish__"
 #define IM_SNAPSHOT_BYTES_MAX 4194304u
 
-enum im_lane_status { IM_LANE_NONE, IM_LANE_OPEN, IM_LANE_CLOSED, IM_LANE_ERROR, IM_LANE_CANCELLED };
+enum im_lane_status {
+    IM_LANE_NONE,
+    IM_LANE_OPEN,
+    IM_LANE_CLOSED,
+    IM_LANE_ERROR,
+    IM_LANE_CANCELLED
+};
 enum im_event_kind {
-    IM_EVENT_CUSTOM, IM_EVENT_DELTA, IM_EVENT_SNAPSHOT, IM_EVENT_CLOSE, IM_EVENT_ERROR, IM_EVENT_CANCEL,
+    IM_EVENT_CUSTOM,
+    IM_EVENT_DELTA,
+    IM_EVENT_SNAPSHOT,
+    IM_EVENT_CLOSE,
+    IM_EVENT_ERROR,
+    IM_EVENT_CANCEL,
     IM_EVENT_FINISH
 };
 enum im_event_bits {
@@ -53,11 +64,13 @@ const char *im_lane_status_name(uint8_t status);
 /* A delta on a lane that is not terminal.  WKIM_ETOOBIG, WKIM_ENOMEM: nothing changed. */
 int im_lane_delta(struct im_lane *l, const struct im_event *e);
 /* A stored event that gets number seq.  WKIM_ENOMEM: the lane is to be read again. */
-int im_lane_store(struct im_lane *l, const struct im_event *e, enum im_event_kind kind, uint64_t seq);
+int im_lane_store(struct im_lane *l, const struct im_event *e, enum im_event_kind kind,
+                  uint64_t seq);
 
 /* Rows: a lane after a stored event; a piece of what deltas brought since. */
 void im_lane_row_encode(struct wk_buf *out, const struct im_lane *l);
-int im_lane_row_decode(struct im_lane *l, wkim_slice in); /* l zeroed but for key; WKIM_ECORRUPT, ENOMEM */
+/* l zeroed but for key; WKIM_ECORRUPT, ENOMEM */
+int im_lane_row_decode(struct im_lane *l, wkim_slice in);
 void im_lane_chunk_encode(struct wk_buf *out, const struct im_lane *l);
 int im_lane_chunk_apply(struct im_lane *l, uint64_t number, wkim_slice in);
 #endif

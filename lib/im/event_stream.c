@@ -116,7 +116,7 @@ int im_stream_load(struct im_slot *is, wkim_slice key, struct im_stream **out)
     return WKIM_OK;
 }
 
-/* ---- in messages that are read ------------------------------------------------------------------------ */
+/* ---- in messages that are read --------------------------------------------------------------- */
 
 /* Behind a record: its events, as an entry of its own that no record can be taken for. */
 static int put_block(struct im_slot *is, const struct wk_record *r, bool basic, bool memory,

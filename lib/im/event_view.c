@@ -130,7 +130,8 @@ static void base64(struct wk_buf *out, wkim_slice s)
         size_t left = s.n - i;
         uint32_t v = (uint32_t)s.p[i] << 16 | (left > 1 ? (uint32_t)s.p[i + 1] << 8 : 0) |
                      (left > 2 ? s.p[i + 2] : 0);
-        char four[4] = { digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63], digits[v & 63] };
+        char four[4] = { digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63],
+                         digits[v & 63] };
         if (left < 3)
             four[3] = '=';
         if (left < 2)
@@ -153,7 +154,8 @@ static void legacy(struct wk_buf *out, const struct im_lane *l)
         member(out, ",\"error\":", wk_buf_slice(&l->error));
 }
 
-void im_view_message(struct wk_buf *out, const struct im_stream *st, wkim_slice client_msg_no, bool basic)
+void im_view_message(struct wk_buf *out, const struct im_stream *st, wkim_slice client_msg_no,
+                     bool basic)
 {
     const struct im_lane *main = im_stream_lane(st, WK_LIT("main"));
     uint64_t count = 0, open = 0, seq = 0;
@@ -172,7 +174,8 @@ void im_view_message(struct wk_buf *out, const struct im_stream *st, wkim_slice 
         open += l->status == IM_LANE_OPEN;
         seq = l->seq > seq ? l->seq : seq;
     }
-    wk_buf_printf(out, "\"event_meta\":{\"has_events\":true,\"completed\":%s", completed ? "true" : "false");
+    wk_buf_printf(out, "\"event_meta\":{\"has_events\":true,\"completed\":%s",
+                  completed ? "true" : "false");
     nonzero(out, ",\"event_version\":", seq);
     nonzero(out, ",\"last_msg_event_seq\":", seq);
     nonzero(out, ",\"event_count\":", count);

@@ -18,6 +18,8 @@ struct deliver {
     uint8_t n_extra;
     wkim_slice extra[2];       /* borrowed from blob */
     wkim_slice uids;           /* IM_SEND_LIST: repeated str, borrowed from blob */
+    bool is_event;             /* an EVENT; of the record only the channel is set */
+    struct wk_event event;     /* borrowed from blob */
 };
 
 /* What `uid` sees as the channel (messaging.md 4). */
@@ -49,6 +51,14 @@ static void push_user(const struct deliver *d, struct wk_cluster *cl, wkim_slice
         im_offline_note(d->offline, wk_slot_shard(slot)->index, uid, u);
     if (!u)
         return;
+    if (d->is_event) {
+        WK_LIST_EACH(n, tmp, &u->conns) {
+            struct im_conn *c = WK_CONTAINER(n, struct im_conn, link);
+            if (!c->kicked)
+                c->ops->event(c, &d->event);
+        }
+        return;
+    }
     const struct wk_record *r = &d->record;
     bool own = wk_slice_eq(uid, r->from_uid);
     struct im_push p = { .blob = d->blob, .record = r, .channel_id = seen_channel(r, uid) };
@@ -259,4 +269,49 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
         if (concerns(&d, cl, to))
             send_to(&d, to, from);
     }
+}
+
+void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wkim_slice only,
+                     const struct wk_event *e)
+{
+    struct wk_cluster *cl = wk_slot_cluster(is->slot);
+    struct wk_buf b = WK_BUF_INIT, one = WK_BUF_INIT;
+    struct deliver d = { .im = is->im, .is_event = true };
+    struct im_channel *ch;
+
+    if (only.n)
+        wk_buf_str(&one, only);
+    wk_buf_str(&b, stored_id);
+    wk_buf_str(&b, wk_buf_slice(&one));
+    wk_buf_str(&b, e->id);
+    wk_buf_str(&b, e->type);
+    wk_buf_str(&b, e->data);
+    struct wk_blob *blob = b.oom || one.oom ? NULL : wk_blob_copy(b.p, b.n);
+    wk_buf_fini(&b);
+    wk_buf_fini(&one);
+    if (!blob)
+        return; /* events are not repeated: readers find the state */
+    struct wk_cursor c = wk_cursor(wk_blob_slice(blob));
+    d.blob = blob;
+    d.record = (struct wk_record){ .channel_type = type, .channel_id = wk_cursor_str(&c) };
+    d.uids = wk_cursor_str(&c);
+    d.event = (struct wk_event){ .timestamp = e->timestamp };
+    d.event.id = wk_cursor_str(&c);
+    d.event.type = wk_cursor_str(&c);
+    d.event.data = wk_cursor_str(&c);
+    int rc = im_channel_get(is, type, im_base_id(d.record.channel_id), &ch);
+    bool listed = d.uids.n || type == WKIM_CHANNEL_PERSON || type == WKIM_CHANNEL_AGENT;
+    if (!d.uids.n)
+        extra_receivers(&d);
+    if (rc == WKIM_OK && !listed)
+        rc = im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members);
+    if (rc == WKIM_OK && d.members && d.members->n == 0)
+        d.members = NULL;
+    for (uint32_t i = 0; rc == WKIM_OK && i < is->im->opt.n_shards; i++) {
+        struct wk_shard *to = &is->im->opt.shards[i];
+        if (concerns(&d, cl, to))
+            send_to(&d, to, wk_slot_shard(is->slot));
+    }
+    wk_blob_unref(blob);
+    im_channel_trim(is);
 }

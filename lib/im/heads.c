@@ -43,8 +43,10 @@ static int one(struct im_slot *is, wkim_slice uid, const struct wk_channel_key *
     rc = WKIM_OK;
     if (limit && last && from <= last)
         rc = wk_message_scan(st, slot, key, from, last, true, take, &h);
-    if (rows->oom)
-        return WKIM_ENOMEM;
+    if (rc >= 0)
+        rc = rows->oom ? WKIM_ENOMEM : im_events_annotate(is, rows, false, false);
+    if (rc < 0)
+        return rc;
     wk_buf_u64(out, last);
     wk_buf_u64(out, own);
     wk_buf_varint(out, h.n);
@@ -73,7 +75,14 @@ static void heads_read(struct im_slot *is, struct wk_call *c)
         c->code = WKIM_ETOOBIG;
 }
 
+static void heads_done(struct im_slot *is, struct wk_call *c)
+{
+    if (c->code == WKIM_OK)
+        c->code = im_events_annotate_heads(is, &c->out);
+    wk_call_finish(c);
+}
+
 enum wk_call_result im_heads_handle(struct im_slot *is, struct wk_call *c)
 {
-    return im_read(is, c, heads_read);
+    return im_read_then(is, c, heads_read, heads_done);
 }

@@ -61,6 +61,40 @@ static int reverse(struct wk_buf *b)
     return WKIM_OK;
 }
 
+static int scan_backwards(struct im_slot *is, const struct wk_channel_key *key, struct collect *col)
+{
+    int rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), key, 0, UINT64_MAX, true,
+                             take, col);
+
+    if (rc >= 0 && !col->out->oom)
+        rc = reverse(col->out);
+    uint64_t swap = col->first;
+    col->first = col->last;
+    col->last = swap;
+    return rc;
+}
+
+/* The newest messages.  Going forward costs the storage far less per message than going backwards,
+ * so the start is guessed from the newest number; where messages are missing behind it, or they are
+ * too many bytes, the way back is gone after all. */
+static int scan_newest(struct im_slot *is, const struct wk_channel_key *key, struct collect *col)
+{
+    struct wk_store *st = wk_slot_store(is->slot);
+    const struct collect fresh = *col;
+    uint64_t last = 0;
+
+    int rc = wk_message_last_seq(st, wk_slot_id(is->slot), key, &last);
+    if (rc != WKIM_OK)
+        return rc == WKIM_ENOTFOUND ? WKIM_OK : rc;
+    uint64_t from = last > col->limit ? last - col->limit + 1 : 1;
+    rc = wk_message_scan(st, wk_slot_id(is->slot), key, from, last, false, take, col);
+    if (rc < 0 || col->out->oom || (!col->cut && (col->n == col->limit || from == 1)))
+        return rc;
+    wk_buf_clear(col->out);
+    *col = fresh;
+    return scan_backwards(is, key, col);
+}
+
 static void sync_read(struct im_slot *is, struct wk_call *c)
 {
     struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
@@ -70,6 +104,7 @@ static void sync_read(struct im_slot *is, struct wk_call *c)
     uint64_t start = wk_cursor_u64(&cur), end = wk_cursor_u64(&cur);
     uint32_t limit = wk_cursor_u32(&cur);
     bool up = wk_cursor_u8(&cur);
+    bool basic = wk_cursor_left(&cur) && wk_cursor_u8(&cur);
     if (cur.bad) {
         c->code = WKIM_EPROTO;
         return;
@@ -90,15 +125,13 @@ static void sync_read(struct im_slot *is, struct wk_call *c)
         to = start;
     }
     int rc = WKIM_OK;
-    if (!none && from <= to)
-        rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, from, to, newest, take,
+    if (!none && newest)
+        rc = scan_newest(is, &key, &col);
+    else if (!none && from <= to)
+        rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, from, to, false, take,
                              &col);
-    if (rc >= 0 && newest && !c->out.oom) {
-        rc = reverse(&c->out);
-        uint64_t swap = col.first;
-        col.first = col.last;
-        col.last = swap;
-    }
+    if (rc >= 0)
+        rc = im_events_annotate(is, &c->out, basic, false);
     c->code = rc < 0 ? rc : WKIM_OK;
     bool more = col.n >= limit || col.cut;
     if (more && col.n && !col.cut && (!up ? col.first == end : col.last == end))
@@ -220,8 +253,19 @@ static void last_read(struct im_slot *is, struct wk_call *c)
     c->code = rc;
 }
 
+/* What only the shard knows of the events. */
+static void sync_done(struct im_slot *is, struct wk_call *c)
+{
+    wkim_slice in = wk_blob_slice(c->in);
+
+    if (c->code == WKIM_OK && is->events)
+        c->code = im_events_annotate(is, &c->out, in.n && in.p[in.n - 1], true);
+    wk_call_finish(c);
+}
+
 enum wk_call_result im_history_handle(struct im_slot *is, struct wk_call *c)
 {
-    im_read_fn fn = c->op == IM_MESSAGE_SYNC ? sync_read : c->op == IM_MESSAGE_GET ? get_read : last_read;
-    return im_read(is, c, fn);
+    if (c->op == IM_MESSAGE_SYNC)
+        return im_read_then(is, c, sync_read, sync_done);
+    return im_read(is, c, c->op == IM_MESSAGE_GET ? get_read : last_read);
 }

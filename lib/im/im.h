@@ -7,6 +7,7 @@
 #define WK_IM_IM_H
 #include "base/cursor.h"
 #include "cluster/cluster.h"
+#include "proto/packet.h"
 #include "proto/record.h"
 
 /* The numbers of operations marked W are in the log: never reuse or change them. */
@@ -43,7 +44,11 @@ enum im_op {
     IM_CMD_HEADS = 57,
     IM_CMD_HANDED = 58,      /* W */
     IM_CMD_ACK = 59,         /* what was handed out, then IM_CMD_READ */
-    IM_CMD_READ = 60         /* W */
+    IM_CMD_READ = 60,        /* W */
+    IM_EVENT = 64,           /* in memory, or on to IM_EVENT_PUT */
+    IM_EVENT_SYNC = 65,
+    IM_EVENT_PUT = 66,       /* W */
+    IM_EVENT_CHUNKS = 67     /* W */
 };
 
 #define IM_SYSTEM_UID "____system"
@@ -64,6 +69,10 @@ struct im_options {
     uint64_t conversations_max; /* rows of a user a sync looks at */
     wkim_slice manager_uid, manager_token, visitor_suffix; /* borrowed for the life of im */
     wkim_slice online_cmd_channel_id;
+    /* Events on messages: what the node holds in memory, deltas per message, when idle ones leave. */
+    uint64_t event_streams_max, event_bytes_max, event_deltas_max, event_idle_ms, event_sweep_ms;
+    bool event_allow_orphan;    /* events on messages that are not stored */
+    bool event_push_private;    /* to all receivers, not to from_uid only */
     /* A message was stored / a user's connections changed.  @shard of the slot; may be NULL. */
     void (*on_stored)(void *user, const struct wk_record *r);
     void (*on_online)(void *user, wkim_slice uid, uint8_t device_flag, bool online,
@@ -97,6 +106,7 @@ struct im_push {
 struct im_conn;
 struct im_conn_ops {
     void (*push)(struct im_conn *c, const struct im_push *p);
+    void (*event)(struct im_conn *c, const struct wk_event *e);
     /* DISCONNECT with text unless silent; the socket closes after delay_ms. */
     void (*kick)(struct im_conn *c, uint8_t reason, const char *text, uint32_t delay_ms, bool silent);
     /* One row of /connz as JSON, appended. */

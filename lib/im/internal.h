@@ -92,6 +92,7 @@ struct im_slot {
     struct wk_map conv_overlay; /* rows changed in this round */
     struct wk_list sent;       /* channels with sent_uid to write at the end of the batch */
     struct wk_list effects;    /* outbox runs under way */
+    struct im_events *events;
 };
 
 struct im_shard {
@@ -101,6 +102,7 @@ struct im_shard {
 
 struct im {
     struct im_options opt;
+    _Atomic uint64_t event_streams, event_bytes; /* in memory */
     struct im_shard *shards;
 };
 
@@ -205,6 +207,22 @@ int im_cmd_handed_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_cmd_read_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 /* Positions (repeated key, u64 seq) that an acknowledgement of `number` means; WKIM_ENOTFOUND none. */
 int im_cmd_choose(wkim_slice row, uint64_t number, wkim_slice *positions);
+/* event.c */
+#define IM_TABLE_LANE 71  /* by message and lane: state after the last stored event */
+#define IM_TABLE_CHUNK 72 /* by message, lane and number: what deltas brought since */
+int im_events_open(struct im_slot *is, uint64_t seed);
+void im_events_close(struct im_slot *is);
+enum wk_call_result im_event_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_event_sync_handle(struct im_slot *is, struct wk_call *c);
+int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_event_chunks_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+/* event_stream.c: put what came of events behind the stream messages of an answer: from the store on a
+ * reader thread, then (memory) what only the slot's shard knows. */
+int im_events_annotate(struct im_slot *is, struct wk_buf *records, bool basic, bool memory);
+int im_events_annotate_heads(struct im_slot *is, struct wk_buf *answer); /* of IM_HEADS, from memory */
+/* fanout.c: EVENT to every connection of the receivers; only: to this uid alone. */
+void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wkim_slice only,
+                     const struct wk_event *e);
 /* conv_sync.c */
 enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conv_channels_handle(struct im_slot *is, struct wk_call *c);

@@ -103,7 +103,8 @@ static int remove_listed(struct lists *l, struct im_members **m)
 static int remove_others(struct lists *l, struct im_members **m)
 {
     struct im_members *keep;
-    struct wk_cursor u = wk_cursor(l->change->op == WKIM_LIST_SET ? l->change->uids : wk_slice(NULL, 0));
+    struct wk_cursor u =
+        wk_cursor(l->change->op == WKIM_LIST_SET ? l->change->uids : wk_slice(NULL, 0));
     int rc = im_members_new(&keep);
 
     while (rc >= 0 && wk_cursor_left(&u))
@@ -121,7 +122,9 @@ static int remove_others(struct lists *l, struct im_members **m)
 static void effects(struct lists *l, uint64_t id, struct wk_call *call)
 {
     const struct change *c = l->change;
-    struct im_effect_spec e = { .key = c->key, .now_ms = c->now_ms, .read_seq = l->channel->last_seq };
+    struct im_effect_spec e = { .key = c->key,
+                                .now_ms = c->now_ms,
+                                .read_seq = l->channel->last_seq };
     wkim_slice uids = wk_slice(NULL, 0);
     bool person = c->key.type == WKIM_CHANNEL_PERSON;
 
@@ -227,7 +230,8 @@ static void list_get_read(struct im_slot *is, struct wk_call *c)
         c->code = WKIM_EINVAL;
         return;
     }
-    int rc = wk_member_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, list, after, get_row, &g);
+    int rc = wk_member_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, list, after,
+                            get_row, &g);
     c->code = rc < 0 ? rc : WKIM_OK;
     c->number[1] = g.more;
 }

@@ -20,6 +20,10 @@ static int slot_open(void *user, struct wk_slot *slot)
     wk_list_init(&is->lru);
     wk_list_init(&is->effects);
     wk_list_init(&is->sent);
+    if (im_events_open(is, seed + 3) != WKIM_OK) {
+        wk_free(is);
+        return WKIM_ENOMEM;
+    }
     wk_slot_set_state(slot, is);
     return WKIM_OK;
 }
@@ -33,6 +37,7 @@ static void slot_close(void *user, struct wk_slot *slot)
         return;
     if (is->im->opt.on_close)
         is->im->opt.on_close(is->im->opt.user, wk_slot_id(slot));
+    im_events_close(is);
     im_outbox_drop_all(is);
     im_channel_drop_all(is);
     im_users_drop_all(is);
@@ -85,6 +90,10 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_CMD_SYNC: return im_cmd_sync_handle(is, c);
     case IM_CMD_HEADS: return im_cmd_heads_handle(is, c);
     case IM_CMD_ACK: return im_cmd_ack_handle(is, c);
+    case IM_EVENT: return im_event_handle(is, c);
+    case IM_EVENT_SYNC: return im_event_sync_handle(is, c);
+    case IM_EVENT_PUT:
+    case IM_EVENT_CHUNKS:
     case IM_CMD_READ:
     case IM_CHANNEL_SET:
     case IM_CHANNEL_DELETE:
@@ -124,6 +133,8 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_NOTIFY_DONE: return im_notify_done_apply(is, txn, in);
     case IM_CMD_HANDED: return im_cmd_handed_apply(is, txn, in);
     case IM_CMD_READ: return im_cmd_read_apply(is, txn, in);
+    case IM_EVENT_PUT: return im_event_put_apply(is, txn, in);
+    case IM_EVENT_CHUNKS: return im_event_chunks_apply(is, txn, in);
     default: return WKIM_EVERSION; /* written by a newer version: applying the rest would diverge */
     }
 }

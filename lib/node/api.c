@@ -115,3 +115,13 @@ int wk_api_send(struct wkim_node *n, uint16_t op, uint32_t slot, struct wk_buf *
     wk_call_send(n->cluster, &a->call);
     return WKIM_OK;
 }
+
+void wkim_calls_hold(void)
+{
+    wk_shard_hold();
+}
+
+void wkim_calls_release(void)
+{
+    wk_shard_release();
+}

@@ -180,6 +180,7 @@ int wkim_message_sync(wkim_node *n, const wkim_message_range *r, wkim_queue *q, 
     wk_buf_u64(&in, r->end_seq);
     wk_buf_u32(&in, r->limit > 0 ? (uint32_t)r->limit : WKIM_SYNC_LIMIT_DEFAULT);
     wk_buf_u8(&in, r->pull_up == 1);
+    wk_buf_u8(&in, r->events_basic == 1);
     return wk_api_send(n, IM_MESSAGE_SYNC, slot, &in, WK_REPLY_RECORDS, fill_more,
                        wk_slice(NULL, 0), q, user);
 }

@@ -68,6 +68,17 @@ static void check_zeros(struct report *r)
     }
 }
 
+/* Keys that this version does not use, where somebody relies on them. */
+static void check_inert(struct report *r)
+{
+    for (int i = 0; i < WK_CONFIG_KEYS; i++) {
+        const struct wk_config_entry *e = &r->c->entries[i];
+
+        if ((wk_config_keys[i].flags & WK_CONFIG_INERT) && e->source != WKIM_SOURCE_DEFAULT)
+            say(r, 0, wk_config_keys[i].name, "has no effect");
+    }
+}
+
 struct listener {
     const char *key;
     char host[256];
@@ -302,6 +313,7 @@ int wkim_config_check(const wkim_config *c, void (*report)(void *user, int level
     if (!c)
         return 1;
     check_zeros(&r);
+    check_inert(&r);
     check_listeners(&r);
     check_tls(&r, "wssAddr", "wssConfig.certFile", "wssConfig.keyFile");
     check_tls(&r, "tlsAddr", "tlsConfig.certFile", "tlsConfig.keyFile");

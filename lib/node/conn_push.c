@@ -26,6 +26,19 @@ static void push(struct im_conn *ic, const struct im_push *p)
     wk_conn_wake(c);
 }
 
+static void event(struct im_conn *ic, const struct wk_event *e)
+{
+    struct wk_conn *c = WK_CONTAINER(ic, struct wk_conn, im);
+
+    if (c->closed || wk_session_state(c->session) != WK_SESSION_OPEN)
+        return;
+    if (wk_session_event(c->session, e) == WKIM_OK) {
+        c->out_packets++;
+        wk_conn_per(c)->count.out_packets++;
+    }
+    wk_conn_wake(c);
+}
+
 static void kick(struct im_conn *ic, uint8_t reason, const char *text, uint32_t delay_ms,
                  bool silent)
 {
@@ -76,4 +89,4 @@ static void describe(struct im_conn *ic, struct wk_buf *out)
                   (unsigned long long)c->node->set.node_id);
 }
 
-const struct im_conn_ops wk_conn_im_ops = { .push = push, .kick = kick, .describe = describe };
+const struct im_conn_ops wk_conn_im_ops = { .push = push, .event = event, .kick = kick, .describe = describe };

@@ -160,6 +160,13 @@ static int open_storage(struct wkim_node *n, wkim_error *err)
     return rc;
 }
 
+/* 0 means no limit. */
+static uint64_t limit_of(const wkim_config *cfg, const char *key)
+{
+    uint64_t v = number(cfg, key);
+    return v ? v : UINT64_MAX;
+}
+
 static int make_im(struct wkim_node *n, wkim_error *err)
 {
     struct im_options o = { .shards = n->shards,
@@ -176,6 +183,13 @@ static int make_im(struct wkim_node *n, wkim_error *err)
                             .manager_token = wk_str(n->manager_token),
                             .visitor_suffix = wk_str(n->visitor_suffix),
                             .online_cmd_channel_id = wk_str(n->online_cmd),
+                            .event_streams_max = limit_of(n->cfg, "streamCache.maxStreams"),
+                            .event_bytes_max = limit_of(n->cfg, "streamCache.maxMemorySize"),
+                            .event_deltas_max = limit_of(n->cfg, "streamCache.maxChunksPerStream"),
+                            .event_idle_ms = limit_of(n->cfg, "streamCache.streamTimeout"),
+                            .event_sweep_ms = limit_of(n->cfg, "streamCache.cleanupInterval"),
+                            .event_allow_orphan = wkim_config_int(n->cfg, "event.allowOrphan"),
+                            .event_push_private = wkim_config_int(n->cfg, "event.pushPrivate"),
                             .on_stored = wk_node_event_message,
                             .on_online = wk_node_event_online,
                             .user = n };
@@ -347,6 +361,8 @@ void wkim_node_free(wkim_node *n)
         return;
     if (n->started)
         (void)wkim_node_stop(n, 10000);
+    for (uint32_t i = 0; n->per && i < n->n_shards; i++)
+        wk_loop_stop(n->per[i].loop); /* a start that failed half-way */
     if (n->cluster) {
         wk_cluster_free(n->cluster);
         drain_shards(n);

@@ -71,6 +71,13 @@ int wk_reply_add_string(struct wkim_reply *r, wkim_slice s)
 static int add_message(struct wkim_reply *r, wkim_slice bytes)
 {
     struct wk_record rec;
+
+    if (bytes.n && bytes.p[0] == IM_EVENTS_ENTRY) {
+        if (!r->n_messages)
+            return WKIM_ECORRUPT;
+        r->messages[r->n_messages - 1].events = wk_slice(bytes.p + 1, bytes.n - 1);
+        return WKIM_OK;
+    }
     int rc = wk_record_decode(&rec, bytes);
 
     if (rc == WKIM_OK)

@@ -33,6 +33,50 @@ bool wk_shard_is_owner(const struct wk_shard *s)
     return s->owner_thread == (uint64_t)pthread_self();
 }
 
+#define HELD_MAX 16 /* shards; those beyond are woken at once */
+
+/* Shards that posts of this thread found asleep since wk_shard_hold. */
+static _Thread_local struct {
+    unsigned depth, n;
+    struct wk_shard *shards[HELD_MAX];
+} held;
+
+static void wake_sleeping(struct wk_shard *s)
+{
+    if (atomic_load(&s->sleeping) && atomic_exchange(&s->sleeping, false) && s->wake)
+        s->wake(s->wake_user);
+}
+
+void wk_shard_hold(void)
+{
+    held.depth++;
+}
+
+void wk_shard_release(void)
+{
+    WK_ASSERT(held.depth > 0);
+    if (--held.depth > 0)
+        return;
+    for (unsigned i = 0; i < held.n; i++)
+        wake_sleeping(held.shards[i]);
+    held.n = 0;
+}
+
+/* 1: its wake-up is due at the release. */
+static int put_off(struct wk_shard *to)
+{
+    if (held.depth == 0)
+        return 0;
+    for (unsigned i = 0; i < held.n; i++) {
+        if (held.shards[i] == to)
+            return 1;
+    }
+    if (held.n == HELD_MAX)
+        return 0;
+    held.shards[held.n++] = to;
+    return 1;
+}
+
 void wk_shard_post(struct wk_shard *to, struct wk_post *p)
 {
     struct wk_post *head = atomic_load_explicit(&to->inbox, memory_order_relaxed);
@@ -42,8 +86,8 @@ void wk_shard_post(struct wk_shard *to, struct wk_post *p)
     } while (!atomic_compare_exchange_weak_explicit(&to->inbox, &head, p, memory_order_seq_cst,
                                                     memory_order_relaxed));
     /* Only the post that finds the shard asleep pays for a wake-up. */
-    if (atomic_load(&to->sleeping) && atomic_exchange(&to->sleeping, false) && to->wake)
-        to->wake(to->wake_user);
+    if (atomic_load(&to->sleeping) && !put_off(to))
+        wake_sleeping(to);
 }
 
 void wk_shard_defer(struct wk_shard *s, enum wk_stage stage, struct wk_hook *h)

@@ -52,6 +52,10 @@ void wk_shard_fini(struct wk_shard *s); /* posts still queued belong to their ow
 
 /* Any thread.  Posts of one thread arrive in order. */
 void wk_shard_post(struct wk_shard *to, struct wk_post *p);
+/* Posts of the calling thread between the two wake sleeping shards only at release, so that many
+ * posts cost one wake-up.  Pairs may be nested; the shards outlive the release. */
+void wk_shard_hold(void);
+void wk_shard_release(void);
 /* Run h once at the end of the current round, whatever often it is asked.  @shard owner */
 void wk_shard_defer(struct wk_shard *s, enum wk_stage stage, struct wk_hook *h);
 /* One round.  Returns the time of the next timer (UINT64_MAX: none), or now_ms when work is

@@ -195,22 +195,7 @@ static void on_channels(struct wk_call *c, const wkim_reply *reply)
         return;
     }
     wk_jsonbuf_init(&b);
-    wk_jsonbuf_char(&b, '[');
-    for (size_t i = 0; i < wkim_reply_strings(reply); i++) {
-        wkim_slice id;
-        int64_t type = 0;
-
-        if (wkim_reply_string(reply, i, &id) != WKIM_OK)
-            continue;
-        wkim_reply_string_number(reply, i, 0, &type);
-        wk_jsonbuf_lit(&b, "{\"channel_id\":");
-        wk_jsonbuf_str(&b, id);
-        wk_jsonbuf_lit(&b, ",\"channel_type\":");
-        wk_jsonbuf_i64(&b, type);
-        wk_jsonbuf_lit(&b, "},");
-    }
-    wk_jsonbuf_chop(&b, ',');
-    wk_jsonbuf_char(&b, ']');
+    wk_reply_json_strings(&b, reply, "{\"channel_id\":", ",\"channel_type\":", "}");
     wk_answer_json(c->req, &b);
 }
 

@@ -125,6 +125,7 @@ void wk_api_messagesync(struct wk_req *r)
                                       .login_uid = b.login_uid,
                                       .channel_id = b.channel_id,
                                       .channel_type = b.channel_type,
+                                      .events_basic = wk_text_equal(b.event_summary_mode, "basic") ? 1 : 0,
                                       .start_seq = b.start_message_seq,
                                       .end_seq = b.end_message_seq,
                                       .limit = (int32_t)(b.limit > LIMIT_MAX ? LIMIT_MAX : b.limit),

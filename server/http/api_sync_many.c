@@ -79,7 +79,7 @@ static void put_key(struct wk_jsonbuf *b, const struct item *it)
     wk_jsonbuf_u64(b, it->channel_type);
 }
 
-/* ---- syncMessages ------------------------------------------------------------------------------ */
+/* ---- syncMessages ---------------------------------------------------------------------------- */
 
 /* Newest first, those from last_msg_seq on. */
 static void put_backwards(struct wk_jsonbuf *b, const struct item *it, const wkim_reply *reply)
@@ -114,7 +114,7 @@ static void put_synced(struct many *m, size_t i, const wkim_reply *reply)
     wk_jsonbuf_char(b, '}');
 }
 
-/* ---- messagesyncbatch -------------------------------------------------------------------------- */
+/* ---- messagesyncbatch ------------------------------------------------------------------------ */
 
 static void put_ranged(struct many *m, size_t i, const wkim_reply *reply, const char *error)
 {
@@ -140,7 +140,7 @@ static void put_ranged(struct many *m, size_t i, const wkim_reply *reply, const 
     wk_jsonbuf_char(b, '}');
 }
 
-/* ---- both -------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 static void put_item(struct many *m, size_t i, const wkim_reply *reply, const char *error)
 {

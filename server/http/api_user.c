@@ -1,6 +1,7 @@
 /* Users, devices, system accounts. */
 #include "answer.h"
 #include "decode.h"
+#include "reply_json.h"
 #include "route.h"
 #include "text.h"
 
@@ -103,22 +104,7 @@ static void on_online(struct wk_call *c, const wkim_reply *reply)
         return;
     }
     wk_jsonbuf_init(&b);
-    wk_jsonbuf_char(&b, '[');
-    for (size_t i = 0; i < wkim_reply_strings(reply); i++) {
-        wkim_slice uid;
-        int64_t flag = 0;
-
-        if (wkim_reply_string(reply, i, &uid) != WKIM_OK)
-            continue;
-        wkim_reply_string_number(reply, i, 0, &flag);
-        wk_jsonbuf_lit(&b, "{\"uid\":");
-        wk_jsonbuf_str(&b, uid);
-        wk_jsonbuf_lit(&b, ",\"device_flag\":");
-        wk_jsonbuf_i64(&b, flag);
-        wk_jsonbuf_lit(&b, ",\"online\":1},");
-    }
-    wk_jsonbuf_chop(&b, ',');
-    wk_jsonbuf_char(&b, ']');
+    wk_reply_json_strings(&b, reply, "{\"uid\":", ",\"device_flag\":", ",\"online\":1}");
     wk_answer_json(c->req, &b);
 }
 
@@ -187,17 +173,7 @@ static void on_system_list(struct wk_call *c, const wkim_reply *reply)
         return;
     }
     wk_jsonbuf_init(&b);
-    wk_jsonbuf_char(&b, '[');
-    for (size_t i = 0; i < wkim_reply_strings(reply); i++) {
-        wkim_slice uid;
-
-        if (wkim_reply_string(reply, i, &uid) != WKIM_OK)
-            continue;
-        wk_jsonbuf_str(&b, uid);
-        wk_jsonbuf_char(&b, ',');
-    }
-    wk_jsonbuf_chop(&b, ',');
-    wk_jsonbuf_char(&b, ']');
+    wk_reply_json_strings(&b, reply, "", NULL, "");
     wk_answer_json(c->req, &b);
 }
 

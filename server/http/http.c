@@ -35,6 +35,25 @@ static void on_request(struct evhttp_request *ev, void *arg)
     wk_req_start(arg, ev);
 }
 
+void wk_http_thread_hold(struct wk_http_thread *t)
+{
+    if (t->holding)
+        return;
+    t->holding = 1;
+    wkim_calls_hold();
+    event_active(t->round_event, EV_TIMEOUT, 0);
+}
+
+static void on_round_end(evutil_socket_t fd, short what, void *arg)
+{
+    struct wk_http_thread *t = arg;
+
+    (void)fd;
+    (void)what;
+    t->holding = 0;
+    wkim_calls_release();
+}
+
 static void on_answers(evutil_socket_t fd, short what, void *arg)
 {
     struct wk_http_thread *t = arg;
@@ -51,6 +70,7 @@ static void on_answers(evutil_socket_t fd, short what, void *arg)
         if (c) {
             struct wk_req *r = c->req;
 
+            wk_http_thread_hold(t);
             r->calls--;
             c->then(c, reply);
             wk_req_settle(r);
@@ -191,7 +211,8 @@ static int thread_init(struct wk_http_thread *t, struct wk_http *h, int first, w
     t->queue_event =
         event_new(t->base, wkim_queue_fd(t->queue), EV_READ | EV_PERSIST, on_answers, t);
     t->stop_event = event_new(t->base, t->stop_fd, EV_READ, on_stop, t);
-    if (!t->queue_event || !t->stop_event || event_add(t->queue_event, NULL) != 0 ||
+    t->round_event = event_new(t->base, -1, 0, on_round_end, t);
+    if (!t->queue_event || !t->stop_event || !t->round_event || event_add(t->queue_event, NULL) != 0 ||
         event_add(t->stop_event, NULL) != 0)
         return fail(err, WKIM_ENOMEM, "events");
     rc = open_listener(t, WK_SIDE_API, h->opt.api_addr, err);
@@ -220,6 +241,8 @@ static void thread_fini(struct wk_http_thread *t)
         event_free(t->queue_event);
     if (t->stop_event)
         event_free(t->stop_event);
+    if (t->round_event)
+        event_free(t->round_event);
     if (t->base)
         event_base_free(t->base);
     if (t->stop_fd >= 0)
@@ -232,6 +255,9 @@ static void *thread_main(void *arg)
 
     this_thread = t;
     event_base_dispatch(t->base);
+    /* The loop may have been left before the end of a round. */
+    if (t->holding)
+        on_round_end(-1, 0, t);
     return NULL;
 }
 

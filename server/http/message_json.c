@@ -54,7 +54,7 @@ void wk_message_json(struct wk_jsonbuf *b, const wkim_message *m)
     wkim_slice from = wk_message_json_from(m->from_uid);
     wkim_slice channel = wk_message_json_channel(m->channel_id, m->channel_type, from);
     char *p = wk_jsonbuf_room(
-        b, FIXED_MAX + WK_JSON_BASE64_MAX(m->payload.n) +
+        b, FIXED_MAX + WK_JSON_BASE64_MAX(m->payload.n) + m->events.n +
                WK_JSON_STR_MAX(from.n + channel.n + m->client_msg_no.n + m->topic.n));
     char *id;
 
@@ -90,6 +90,11 @@ void wk_message_json(struct wk_jsonbuf *b, const wkim_message *m)
     p = wk_json_put_u64(p, m->timestamp_ms / 1000);
     p = PUT(p, ",\"payload\":");
     p = wk_json_put_base64(p, m->payload);
+    if (m->events.n) {
+        *p++ = ',';
+        memcpy(p, m->events.p, m->events.n);
+        p += m->events.n;
+    }
     *p++ = '}';
     wk_jsonbuf_used(b, p);
 }

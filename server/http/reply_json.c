@@ -19,6 +19,32 @@ void wk_reply_json_messages(struct wk_jsonbuf *b, const wkim_reply *r)
     wk_jsonbuf_char(b, ']');
 }
 
+void wk_reply_json_strings(struct wk_jsonbuf *b, const wkim_reply *r, const char *head,
+                           const char *mid, const char *tail)
+{
+    size_t n = wkim_reply_strings(r);
+
+    wk_jsonbuf_char(b, '[');
+    for (size_t i = 0; i < n; i++) {
+        wkim_slice text;
+        int64_t number = 0;
+
+        if (wkim_reply_string(r, i, &text) != WKIM_OK)
+            continue;
+        wk_jsonbuf_lit(b, head);
+        wk_jsonbuf_str(b, text);
+        if (mid) {
+            wkim_reply_string_number(r, i, 0, &number);
+            wk_jsonbuf_lit(b, mid);
+            wk_jsonbuf_i64(b, number);
+        }
+        wk_jsonbuf_lit(b, tail);
+        wk_jsonbuf_char(b, ',');
+    }
+    wk_jsonbuf_chop(b, ',');
+    wk_jsonbuf_char(b, ']');
+}
+
 static void put_recents(struct wk_jsonbuf *b, const wkim_reply *r, size_t at, uint64_t n)
 {
     wk_jsonbuf_lit(b, ",\"recents\":[");

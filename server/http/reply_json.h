@@ -10,5 +10,9 @@
 void wk_reply_json_messages(struct wk_jsonbuf *b, const wkim_reply *r);
 /* All conversations of the answer as an array, each with its recent messages. */
 void wk_reply_json_conversations(struct wk_jsonbuf *b, const wkim_reply *r);
+/* All strings of the answer as an array; each stands behind `head`, and with `mid` its first number
+ * stands behind that, then `tail`. */
+void wk_reply_json_strings(struct wk_jsonbuf *b, const wkim_reply *r, const char *head,
+                           const char *mid, const char *tail);
 
 #endif

@@ -194,6 +194,7 @@ void wk_req_start(struct wk_http_listener *l, struct evhttp_request *ev)
     t->reqs = r;
     t->n_reqs++;
     evhttp_connection_set_closecb(r->conn, client_gone, r);
+    wk_http_thread_hold(t);
     dispatch(r, l->side);
     wk_req_settle(r);
 }

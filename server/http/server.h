@@ -60,6 +60,8 @@ struct wk_http_thread {
     struct event *queue_event;
     int stop_fd; /* eventfd, written by wk_http_stop */
     struct event *stop_event;
+    struct event *round_event; /* runs behind the events that are due together with the first call */
+    int holding;               /* calls wait for round_event */
     int stopping;
     struct wk_req *reqs; /* under way, doubly linked */
     int64_t n_reqs;
@@ -80,6 +82,8 @@ struct wk_http {
     uint64_t start_ms;            /* Unix time */
 };
 
+/* Calls of this round of the thread reach the node together, at its end. */
+void wk_http_thread_hold(struct wk_http_thread *t);
 /* The last request of a stopping thread was answered. */
 void wk_http_thread_idle(struct wk_http_thread *t);
 

@@ -108,7 +108,7 @@ def machine(folder):
 
 def busy_ticks():
     v = [int(x) for x in read("/proc/stat").splitlines()[0].split()[1:9]]
-    return sum(v) - v[1] - v[3] - v[4]  # niced programs give way and do not count
+    return sum(v) - v[3] - v[4]
 
 
 class Calm:

@@ -57,7 +57,9 @@ static void check_leader(struct sim_node *n, uint32_t group, uint64_t term)
     reg->leaders[term] = n->id;
 }
 
-/* applied <= commit <= what a majority of voters holds on stable storage. */
+/* applied <= commit <= what a majority of voters holds on stable storage.  A leader counts entries of
+ * its own term only; what somebody applied already it may learn to be committed from a follower that
+ * was offered that position. */
 static void check_commit(struct sim_node *n, uint32_t group, const struct wk_raft_status *st)
 {
     struct sim *s = n->sim;
@@ -70,7 +72,8 @@ static void check_commit(struct sim_node *n, uint32_t group, const struct wk_raf
     if (st->commit <= n->groups[group].commit_seen)
         return;
     n->groups[group].commit_seen = st->commit;
-    if (st->role != WK_RAFT_LEADER || st->commit > s->reg[group].max_applied + 100000)
+    if (st->role != WK_RAFT_LEADER || st->commit > s->reg[group].max_applied + 100000 ||
+        st->commit <= s->reg[group].max_applied)
         return;
     for (unsigned i = 0; i < st->conf.n_voters && term == 0; i++) {
         const struct sim_group *g = &s->nodes[st->conf.voters[i] - 1].groups[group];

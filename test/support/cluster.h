@@ -126,7 +126,7 @@ struct cl_conn {
     char uid[64], device[64];
     struct cl_push *pushes;
     size_t n_pushes, cap;
-    unsigned kicks;
+    unsigned kicks, events;
     uint8_t kick_reason;
     uint32_t kick_delay;
     bool kick_silent;

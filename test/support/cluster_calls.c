@@ -247,12 +247,19 @@ static void on_kick(struct im_conn *im, uint8_t reason, const char *text, uint32
     snprintf(conn->kick_text, sizeof(conn->kick_text), "%s", text);
 }
 
+static void on_event(struct im_conn *im, const struct wk_event *e)
+{
+    struct cl_conn *conn = WK_CONTAINER(im, struct cl_conn, im);
+    (void)e;
+    conn->events++;
+}
+
 static void on_describe(struct im_conn *im, struct wk_buf *out)
 {
     wk_buf_str(out, im->uid);
 }
 
-static const struct im_conn_ops ops = { on_push, on_kick, on_describe };
+static const struct im_conn_ops ops = { .push = on_push, .event = on_event, .kick = on_kick, .describe = on_describe };
 
 static bool is_done(void *arg)
 {

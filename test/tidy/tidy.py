@@ -380,9 +380,21 @@ def def_rows(f, macro):
         yield t[:m.start(1)].count("\n") + 1, [a.strip() for a in args]
 
 
+def yaml_keys(f):
+    """(dotted key, line) of a plain YAML file; keys that are commented out count too."""
+    path = []
+    for n, text in lines(f):
+        m = re.match(r"( *)(#?)( *)([A-Za-z]\w*):(?: |$)", text)
+        if not m or (m.group(2) and len(m.group(3)) % 2):
+            continue
+        depth = len(m.group(1)) + len(m.group(3))
+        path = [p for p in path if p[0] < depth] + [(depth, m.group(4))]
+        yield ".".join(p[1] for p in path), n
+
+
 @check("every configuration key has a text, and the example file knows it")
 def config_table():
-    f, example, seen = "lib/node/config.def", read("server/wk.yaml"), set()
+    f, seen, shown = "lib/node/config.def", set(), dict(yaml_keys("server/wk.yaml"))
     rows = list(def_rows(f, "X"))
     if len(rows) < 50:
         yield f, 1, "only %d keys found" % len(rows)
@@ -393,9 +405,14 @@ def config_table():
         seen.add(key)
         if len(a) != 8 or len(a[7].strip('"')) < 4:
             yield f, n, "%s has no text" % key
-        elif "I" not in re.split(r"[^A-Z]+", a[5]) and not re.search(r"^\s*#?\s*%s:" % re.escape(key.split(".")[-1]), example,
-                                                       flags=re.M):
+        inert = "I" in re.split(r"[^A-Z]+", a[5])
+        if not inert and key not in shown:
             yield "server/wk.yaml", 1, "%s is missing" % key
+        if inert and key in shown:
+            yield "server/wk.yaml", shown[key], "%s does nothing" % key
+    for key, n in shown.items():
+        if key not in seen and not any(s.startswith(key + ".") for s in seen):
+            yield "server/wk.yaml", n, "%s is no key" % key
 
 
 @check("keys that do nothing are marked, and only those")

@@ -43,8 +43,8 @@ EXAMPLES := $(sort $(wildcard examples/*.c))
 # What a bare Debian 12 needs; `make deps` installs only what is missing.
 DEPS_BUILD := gcc make pkg-config libc6-dev libevent-dev libnghttp2-dev libwebsockets-dev librocksdb-dev \
 	libprotobuf-c-dev protobuf-c-compiler libjansson-dev libssl-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev
-DEPS_TEST := libcmocka-dev g++ python3
-DEPS_WEB := nodejs npm
+DEPS_TEST := libcmocka-dev g++ python3 openssl
+DEPS_WEB := nodejs npm ca-certificates
 DEPS_FUZZ := clang libclang-rt-14-dev
 DEPS_BROWSER := chromium chromium-driver
 DEPS_PERF := redis-server redis-tools
@@ -173,7 +173,7 @@ sim: $(B)/test/sim/sim ## simulator: SEED=first SEEDS=how many
 
 FUZZ_SECONDS ?= 10
 fuzz: ## every decoder for FUZZ_SECONDS each (clang, libFuzzer, AddressSanitizer)
-	$(call install_deps,$(DEPS_FUZZ))
+	$(call install_deps,$(DEPS_BUILD) $(DEPS_FUZZ))
 	@sh test/fuzz/run.sh $(FUZZ_SECONDS)
 
 asan ubsan tsan: ## unit, property and scenario tests under a sanitizer

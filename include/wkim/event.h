@@ -22,9 +22,9 @@ typedef struct wkim_event {
     uint8_t channel_type;
     uint8_t reserved[7];
 } wkim_event;
-/* String 0: JSON of the lane's state.  A "stream.delta" is answered when it is in memory and in the log
- * within a second; everything else is durable before it is answered.  WKIM_EDENIED: the lane ended.
- * WKIM_ENOTFOUND: no such message.  WKIM_EPROTO: payload is no JSON. */
+/* String 0: JSON of the lane's state.  A "stream.delta" is answered when it is in memory and in the
+ * log within a second; everything else is durable before it is answered.  WKIM_EDENIED: the lane
+ * ended. WKIM_ENOTFOUND: no such message.  WKIM_EPROTO: payload is no JSON. */
 WKIM_API int wkim_event_put(wkim_node *n, const wkim_event *e, wkim_queue *q, void *user);
 
 typedef struct wkim_event_range {

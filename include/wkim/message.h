@@ -66,8 +66,8 @@ WKIM_API int wkim_message_get(wkim_node *n, const wkim_message_find *f, wkim_que
 /* Number MESSAGE_SEQ (0: none); with `with_message` also the newest message. */
 WKIM_API int wkim_message_last(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
                                uint8_t channel_type, int with_message, wkim_queue *q, void *user);
-/* Numbers: MESSAGE_SEQ of the newest message that login_uid sent to the channel, TOTAL of the newest
- * of all; 0: none. */
+/* Numbers: MESSAGE_SEQ of the newest message that login_uid sent to the channel, TOTAL of the
+ * newest of all; 0: none. */
 WKIM_API int wkim_message_own(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
                               uint8_t channel_type, wkim_queue *q, void *user);
 

@@ -148,7 +148,7 @@ static void finish_slot(struct wk_slot *s, struct wk_list *applied, int rc)
 
 void wk_slot_apply_round(struct wk_slot_runner *r)
 {
-    struct wk_list done, *n, *tmp;
+    struct wk_list done, *n;
     struct wkim_error err = { 0 };
 
     wk_list_init(&done);
@@ -157,23 +157,15 @@ void wk_slot_apply_round(struct wk_slot_runner *r)
         if (s->faulted)
             continue;
         wk_list_init(&s->round_applied);
+        const size_t before = wk_txn_bytes(r->txn);
         s->round_rc = apply_slot(s, r->txn, &s->round_applied);
+        if (s->round_rc != WKIM_OK)
+            wk_txn_cut(r->txn, before); /* what it did half-way must not go with the others' rows */
         wk_list_push(&done, n);
     }
-    /* A slot that failed half-way must not leave its rows in the batch of the others. */
-    WK_LIST_EACH(n, tmp, &done) {
-        if (WK_CONTAINER(n, struct wk_slot, apply_link)->round_rc != WKIM_OK) {
-            wk_txn_clear(r->txn);
-            break;
-        }
-    }
     int rc = wk_txn_commit(r->txn, &err);
-    bool cleared = n != &done;
     while ((n = wk_list_pop(&done))) {
         struct wk_slot *s = WK_CONTAINER(n, struct wk_slot, apply_link);
-        int own = s->round_rc;
-        if (own == WKIM_OK && cleared)
-            own = WKIM_EIO;
-        finish_slot(s, &s->round_applied, own != WKIM_OK ? own : rc);
+        finish_slot(s, &s->round_applied, s->round_rc != WKIM_OK ? s->round_rc : rc);
     }
 }

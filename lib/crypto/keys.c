@@ -67,8 +67,8 @@ static int decode_public_key(uint8_t out[32], wkim_slice text)
     return have == 32 ? WKIM_OK : WKIM_ECRYPTO;
 }
 
-/* From both halves: from the private one alone OpenSSL would work out the public one once more, which
- * costs as much as the agreement itself. */
+/* From both halves: from the private one alone OpenSSL would work out the public one once more,
+ * which costs as much as the agreement itself. */
 static EVP_PKEY *import_own(const struct wk_keypair *own)
 {
     EVP_PKEY *key = NULL;

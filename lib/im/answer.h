@@ -4,21 +4,23 @@
  * operation             request                                              answer
  * IM_LOGIN              u8 flag, u8 bits(1 visitor), str uid, str device, str token
  *                                                                            reason
- * IM_SEND(_PEER)        im_send_head + record                                number: message_id, seq
+ * IM_SEND(_PEER)        im_send_head + record                               number: message_id, seq
  * IM_CHANNEL_SET        key, u32 WKIM_CHANNEL_* flags, u64 now_ms            -
- * IM_CHANNEL_GET        key                                                  number: subscribers, flags
+ * IM_CHANNEL_GET        key                                              number: subscribers, flags
  * IM_CHANNEL_DELETE     key, u8 purge, u64 now_ms                            -
  * IM_LIST_CHANGE        key, u8 list, u8 op, u64 now_ms, str uid ...         -
- * IM_LIST_GET           key, u8 list, str after, u32 limit                   rows A; number[1]: more
+ * IM_LIST_GET           key, u8 list, str after, u32 limit                  rows A; number[1]: more
  * IM_TOKEN_SET          str uid, u8 flag, u8 level, str token, u64 now_ms    -
  * IM_DEVICE_QUIT        str uid, i32 flag (as u32), u64 now_ms               -
-* IM_ONLINE             (str uid, u64 position) ...                             rows A (a: flag, b: request position)
+ * IM_ONLINE             (str uid, u64 position) ...
+ *                                                      rows A (a: flag, b: request position)
  * IM_SYSTEM_CHANGE      u8 add, str uid ...                                  -
  * IM_SYSTEM_LIST        -                                                    rows A
- * IM_MESSAGE_SYNC       key, u64 start, u64 end, u32 limit, u8 pull_up, u8 basic records; number[1]: more
+ * IM_MESSAGE_SYNC       key, u64 start, u64 end, u32 limit, u8 pull_up, u8 basic
+ *                                                                          records; number[1]: more
  * IM_MESSAGE_GET        key, u8 oldest, varint n + u64 seqs, varint n + u64 ids, varint n + str nos
  *                                                                            records
- * IM_MESSAGE_LAST       key, u8 with_message                                 number[0]: seq; records
+ * IM_MESSAGE_LAST       key, u8 with_message                                number[0]: seq; records
  * IM_CONV_SYNC          str uid, u64 version, u32 count, u8 only_unread, u32 page, u32 page_size,
  *                       varint n + u8 excluded types, varint n + (key, u64 seq)
  *                                                                            conversations
@@ -29,7 +31,7 @@
  * IM_CONV_ENSURE        key, u64 read_seq, u8 bits, u64 now_ms, str uid ...  -
  * IM_CONV_REMOVE        key, str uid ...                                     -
  * IM_HEADS              str uid, repeated (key, u64 from, u32 count)
- *                                  repeated (u64 last, u64 own, varint n, str record ... newest first)
+ *                               repeated (u64 last, u64 own, varint n, str record ... newest first)
  * IM_OUTBOX_DONE        u64 id                                               -
  * IM_CONN_LIST          str filter                                           JSON rows, "," between
  * IM_CONN_KICK          str uid, u64 conn id, u8 silent                      -

@@ -128,7 +128,7 @@ static void free_sync(struct sync *s)
 
 static wkim_slice item_id(const struct sync *s, const struct item *it)
 {
-    return wk_slice(s->text.p + it->off, it->len);
+    return wk_slice(s->text.p ? s->text.p + it->off : NULL, it->len);
 }
 
 static int row_found(void *arg, const struct wk_channel_key *key,

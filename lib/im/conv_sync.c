@@ -63,7 +63,7 @@ static void free_sync(struct sync *s)
 
 static wkim_slice item_id(const struct sync *s, const struct item *it)
 {
-    return wk_slice(s->text.p + it->key_off, it->key_len);
+    return wk_slice(s->text.p ? s->text.p + it->key_off : NULL, it->key_len);
 }
 
 static int add_item(struct sync *s, const struct wk_channel_key *key,
@@ -358,8 +358,11 @@ static void rows_read(struct im_slot *is, struct wk_call *c)
     for (size_t i = 0; i < s->n; i++)
         choose_range(s, &s->items[i]);
     s->waiting = 1;
-    if (s->rc == WKIM_OK)
-        s->rc = send_all_heads(s);
+    if (s->rc == WKIM_OK) {
+        int rc = send_all_heads(s);
+        if (s->rc == WKIM_OK) /* an answer that came at once may have been a refusal */
+            s->rc = rc;
+    }
     if (--s->waiting == 0)
         answer(s);
 }

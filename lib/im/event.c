@@ -1,5 +1,6 @@
-/* Events on messages, in the slot of the channel (messaging.md 7).  Deltas change the lane in memory and
- * reach the log within FLUSH_MS or FLUSH_BYTES; everything else is in the log before it is answered. */
+/* Events on messages, in the slot of the channel (messaging.md 7).  Deltas change the lane in
+ * memory and reach the log within FLUSH_MS or FLUSH_BYTES; everything else is in the log before it
+ * is answered. */
 #include "im/event_internal.h"
 
 #define FLUSH_MS 500
@@ -74,7 +75,8 @@ static void arm_sweep(struct im_events *ev)
     uint64_t every = ev->is->im->opt.event_sweep_ms;
 
     if (!ev->sweep.pos && ev->streams.count)
-        (void)wk_timer_arm(&s->timers, &ev->sweep, s->now_ms + (every < SWEEP_MS ? every : SWEEP_MS));
+        (void)wk_timer_arm(&s->timers, &ev->sweep,
+                           s->now_ms + (every < SWEEP_MS ? every : SWEEP_MS));
 }
 
 static void on_sweep(struct wk_timer *t)
@@ -106,7 +108,8 @@ int im_events_open(struct im_slot *is, uint64_t seed)
 }
 
 /* The lookup of the message tells who sent it. */
-static int find_anchor(struct im_slot *is, struct im_stream *st, const struct wk_channel_key *key, wkim_slice no)
+static int find_anchor(struct im_slot *is, struct im_stream *st, const struct wk_channel_key *key,
+                       wkim_slice no)
 {
     struct wk_buf row = WK_BUF_INIT;
     struct wk_record r;
@@ -310,6 +313,8 @@ int im_event_chunks_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     return WKIM_OK;
 }
 
+#define PIECES_MAX (1u << 20) /* of one lane: far above what any lane may grow to */
+
 int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 {
     struct wk_cursor c = wk_cursor(in);
@@ -317,7 +322,7 @@ int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     uint64_t first = wk_cursor_u64(&c), end = wk_cursor_u64(&c);
     struct wk_buf chunk = WK_BUF_INIT;
 
-    if (c.bad)
+    if (c.bad || (first < end && end - first > PIECES_MAX))
         return WKIM_OK;
     wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_LANE, key, row);
     for (; first < end; first++) {
@@ -351,7 +356,8 @@ static void push(struct im_slot *is, const struct im_event *e, const struct im_l
     wk_buf_fini(&data);
 }
 
-static enum wk_call_result answer(struct wk_call *c, const struct im_event *e, uint64_t seq, uint8_t status)
+static enum wk_call_result answer(struct wk_call *c, const struct im_event *e, uint64_t seq,
+                                  uint8_t status)
 {
     im_view_answer(&c->out, e, seq, status);
     c->code = c->out.oom ? WKIM_ENOMEM : WKIM_OK;
@@ -459,7 +465,8 @@ static void put_done(struct wk_call *c)
     wk_call_finish(w);
 }
 
-static struct wk_blob *put_request(const struct im_stream *st, const struct im_lane *l, uint64_t first)
+static struct wk_blob *put_request(const struct im_stream *st, const struct im_lane *l,
+                                   uint64_t first)
 {
     struct wk_buf key = WK_BUF_INIT, row = WK_BUF_INIT, b = WK_BUF_INIT;
 
@@ -482,7 +489,8 @@ static enum wk_call_result store(struct im_slot *is, struct wk_call *c, struct i
 {
     struct im_lane *l = im_stream_lane(st, e->key);
 
-    if (l && l->seq && (im_lane_terminal(l) || wk_slice_eq(wk_buf_slice(&l->event_id), e->event_id)))
+    if (l && l->seq &&
+        (im_lane_terminal(l) || wk_slice_eq(wk_buf_slice(&l->event_id), e->event_id)))
         return answer(c, e, l->seq, l->status); /* said before, or too late: nobody is told */
     if (!l && st->n_lanes == LANES_MAX)
         return refuse(c, WKIM_ETOOBIG);
@@ -543,7 +551,8 @@ enum wk_call_result im_event_handle(struct im_slot *is, struct wk_call *c)
     if (e.from_uid.n == 0)
         e.from_uid = st->from_uid.n ? wk_buf_slice(&st->from_uid) : WK_LIT(IM_SYSTEM_UID);
     enum im_event_kind kind = im_event_kind_of(e.type);
-    /* As in v2, the end of a message whose lanes have all ended says no id unless the caller did. */
+    /* As in v2, the end of a message whose lanes have all ended says no id unless the caller
+     * did. */
     if (e.message_id == 0 && (kind != IM_EVENT_FINISH || st->n_lanes == 0 || any_open(st)))
         e.message_id = st->message_id;
     if (kind == IM_EVENT_FINISH)

@@ -4,8 +4,8 @@
 #include "im/event_lane.h"
 #include "im/internal.h"
 
-/* The events on one message.  In memory while it is written to; everything but the newest deltas can be
- * read again from the store. */
+/* The events on one message.  In memory while it is written to; everything but the newest deltas
+ * can be read again from the store. */
 struct im_stream {
     struct wk_map_entry entry;
     struct wk_list lru, dirty, flushing;
@@ -35,7 +35,8 @@ struct im_events {
 };
 
 /* Also the prefix of its rows. */
-void im_stream_key(struct wk_buf *out, uint8_t type, wkim_slice stored_id, wkim_slice client_msg_no);
+void im_stream_key(struct wk_buf *out, uint8_t type, wkim_slice stored_id,
+                   wkim_slice client_msg_no);
 /* From the store; any thread.  WKIM_OK also when there are no lanes. */
 int im_stream_load(struct im_slot *is, wkim_slice key, struct im_stream **out);
 void im_stream_free(struct im_stream *st);
@@ -48,7 +49,8 @@ void im_json_str(struct wk_buf *out, wkim_slice s);
 void im_view_answer(struct wk_buf *out, const struct im_event *e, uint64_t seq, uint8_t status);
 void im_view_push(struct wk_buf *out, const struct im_event *e, uint64_t seq, uint8_t status);
 /* Members of a message object, without braces; nothing when no event came. */
-void im_view_message(struct wk_buf *out, const struct im_stream *st, wkim_slice client_msg_no, bool basic);
+void im_view_message(struct wk_buf *out, const struct im_stream *st, wkim_slice client_msg_no,
+                     bool basic);
 struct im_event_query {
     wkim_slice client_msg_no, key;
     uint64_t from;

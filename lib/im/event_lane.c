@@ -7,9 +7,9 @@
 
 void im_event_encode(struct wk_buf *out, const struct im_event *e)
 {
-    const wkim_slice texts[] = { e->stored_id, e->channel_id, e->from_uid, e->client_msg_no, e->event_id,
-                                 e->type, e->key, e->visibility, e->payload, e->delta, e->snapshot,
-                                 e->error };
+    const wkim_slice texts[] = { e->stored_id, e->channel_id, e->from_uid, e->client_msg_no,
+                                 e->event_id,  e->type,       e->key,      e->visibility,
+                                 e->payload,   e->delta,      e->snapshot, e->error };
 
     wk_buf_u8(out, e->channel_type);
     wk_buf_u8(out, e->bits);
@@ -24,8 +24,8 @@ void im_event_encode(struct wk_buf *out, const struct im_event *e)
 int im_event_decode(struct im_event *e, wkim_slice in)
 {
     wkim_slice *const texts[] = { &e->stored_id, &e->channel_id, &e->from_uid, &e->client_msg_no,
-                                  &e->event_id, &e->type, &e->key, &e->visibility, &e->payload, &e->delta,
-                                  &e->snapshot, &e->error };
+                                  &e->event_id,  &e->type,       &e->key,      &e->visibility,
+                                  &e->payload,   &e->delta,      &e->snapshot, &e->error };
     struct wk_cursor c = wk_cursor(in);
 
     e->channel_type = wk_cursor_u8(&c);
@@ -59,8 +59,8 @@ enum im_event_kind im_event_kind_of(wkim_slice type)
 
 void im_lane_fini(struct im_lane *l)
 {
-    struct wk_buf *const all[] = { &l->key, &l->event_id, &l->type, &l->visibility, &l->error, &l->from_uid,
-                                   &l->snapshot };
+    struct wk_buf *const all[] = { &l->key,   &l->event_id, &l->type,    &l->visibility,
+                                   &l->error, &l->from_uid, &l->snapshot };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         wk_buf_fini(all[i]);
@@ -142,7 +142,8 @@ static int end_lane(struct im_lane *l, const struct im_event *e, enum im_event_k
     return rc;
 }
 
-int im_lane_store(struct im_lane *l, const struct im_event *e, enum im_event_kind kind, uint64_t seq)
+int im_lane_store(struct im_lane *l, const struct im_event *e, enum im_event_kind kind,
+                  uint64_t seq)
 {
     int rc = WKIM_OK;
 
@@ -191,8 +192,8 @@ void im_lane_row_encode(struct wk_buf *out, const struct im_lane *l)
 
 int im_lane_row_decode(struct im_lane *l, wkim_slice in)
 {
-    struct wk_buf *const texts[] = { &l->event_id, &l->type, &l->visibility, &l->error, &l->from_uid,
-                                     &l->snapshot };
+    struct wk_buf *const texts[] = { &l->event_id, &l->type,     &l->visibility,
+                                     &l->error,    &l->from_uid, &l->snapshot };
     struct wk_cursor c = wk_cursor(in);
 
     if (wk_cursor_u8(&c) != ROW_FORMAT)

@@ -174,7 +174,8 @@ int im_events_annotate(struct im_slot *is, struct wk_buf *records, bool basic, b
                 c = ahead;
             }
         }
-        if (wk_record_decode(&r, e) == WKIM_OK && r.setting & WKIM_SETTING_STREAM && r.client_msg_no.n)
+        if (wk_record_decode(&r, e) == WKIM_OK && r.setting & WKIM_SETTING_STREAM &&
+            r.client_msg_no.n)
             rc = put_block(is, &r, basic, memory, before, &out);
     }
     if (rc == WKIM_OK && out.oom)

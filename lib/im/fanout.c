@@ -1,5 +1,5 @@
-/* One message to all its receivers: one delivery per shard, each walking its own users.  A long list
- * is walked in pieces, so that a large group does not hold up the others of its shard. */
+/* One message to all its receivers: one delivery per shard, each walking its own users.  A long
+ * list is walked in pieces, so that a large group does not hold up the others of its shard. */
 #include "im/internal.h"
 
 #define DELIVER_PIECE 1024 /* uids looked at per round */
@@ -93,7 +93,8 @@ static struct deliver *waiting(const struct wk_shard *s, const struct deliver *d
     return NULL;
 }
 
-/* False: a long delivery of the channel is under way; d follows it, so that numbers come in order. */
+/* False: a long delivery of the channel is under way; d follows it, so that numbers come in
+ * order. */
 static bool take_turn(const struct wk_shard *s, struct deliver *d)
 {
     bool busy = waiting(s, d) != NULL;
@@ -211,8 +212,8 @@ static void send_to(const struct deliver *proto, struct wk_shard *to, struct wk_
 
     if (!d) {
         /* The message is stored; who misses the push finds it by syncing. */
-        wk_log(proto->im->opt.log, WK_LOG_WARN, "im", "delivery_skipped", "shard=%u reason=\"out of memory\"",
-               to->index);
+        wk_log(proto->im->opt.log, WK_LOG_WARN, "im", "delivery_skipped",
+               "shard=%u reason=\"out of memory\"", to->index);
         if (proto->offline)
             im_offline_done(proto->offline);
         return;
@@ -261,9 +262,10 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
     for (uint32_t i = 0; i < is->im->opt.n_shards; i++)
         deliveries += concerns(&d, cl, &is->im->opt.shards[i]);
     if (deliveries && is->im->opt.on_offline && d.record.channel_type != WKIM_CHANNEL_AGENT &&
-        im_offline_new(&d.offline, is, blob, &d.record, h->bits & IM_SEND_LIST, deliveries) != WKIM_OK)
-        wk_log(is->im->opt.log, WK_LOG_WARN, "im", "offline_list_lost", "message_id=%lld reason=\"out of memory\"",
-               (long long)d.record.message_id);
+        im_offline_new(&d.offline, is, blob, &d.record, h->bits & IM_SEND_LIST, deliveries) !=
+            WKIM_OK)
+        wk_log(is->im->opt.log, WK_LOG_WARN, "im", "offline_list_lost",
+               "message_id=%lld reason=\"out of memory\"", (long long)d.record.message_id);
     for (uint32_t i = 0; i < is->im->opt.n_shards; i++) {
         struct wk_shard *to = &is->im->opt.shards[i];
         if (concerns(&d, cl, to))

@@ -1,4 +1,5 @@
-/* Newest numbers and messages of many channels of one slot at once (IM_HEADS), on a reader thread. */
+/* Newest numbers and messages of many channels of one slot at once (IM_HEADS), on a reader
+ * thread. */
 #include "im/internal.h"
 #include "base/clock.h"
 

@@ -63,8 +63,8 @@ static int reverse(struct wk_buf *b)
 
 static int scan_backwards(struct im_slot *is, const struct wk_channel_key *key, struct collect *col)
 {
-    int rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), key, 0, UINT64_MAX, true,
-                             take, col);
+    int rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), key, 0, UINT64_MAX,
+                             true, take, col);
 
     if (rc >= 0 && !col->out->oom)
         rc = reverse(col->out);
@@ -105,6 +105,7 @@ static void sync_read(struct im_slot *is, struct wk_call *c)
     uint32_t limit = wk_cursor_u32(&cur);
     bool up = wk_cursor_u8(&cur);
     bool basic = wk_cursor_left(&cur) && wk_cursor_u8(&cur);
+    c->stage = basic;
     if (cur.bad) {
         c->code = WKIM_EPROTO;
         return;
@@ -128,8 +129,8 @@ static void sync_read(struct im_slot *is, struct wk_call *c)
     if (!none && newest)
         rc = scan_newest(is, &key, &col);
     else if (!none && from <= to)
-        rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, from, to, false, take,
-                             &col);
+        rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, from, to, false,
+                             take, &col);
     if (rc >= 0)
         rc = im_events_annotate(is, &c->out, basic, false);
     c->code = rc < 0 ? rc : WKIM_OK;
@@ -140,7 +141,8 @@ static void sync_read(struct im_slot *is, struct wk_call *c)
     c->number[1] = more;
 }
 
-static int append_seq(struct im_slot *is, const struct wk_channel_key *key, uint64_t seq, struct wk_buf *out)
+static int append_seq(struct im_slot *is, const struct wk_channel_key *key, uint64_t seq,
+                      struct wk_buf *out)
 {
     struct wk_buf row = WK_BUF_INIT;
     int rc = wk_message_get(wk_slot_store(is->slot), wk_slot_id(is->slot), key, seq, &row);
@@ -189,7 +191,8 @@ static int match_id(void *arg, uint64_t seq, wkim_slice record)
     return 1;
 }
 
-static int append_id(struct im_slot *is, const struct wk_channel_key *key, int64_t id, struct wk_buf *out)
+static int append_id(struct im_slot *is, const struct wk_channel_key *key, int64_t id,
+                     struct wk_buf *out)
 {
     struct wk_store *st = wk_slot_store(is->slot);
     uint32_t slot = wk_slot_id(is->slot);
@@ -256,10 +259,8 @@ static void last_read(struct im_slot *is, struct wk_call *c)
 /* What only the shard knows of the events. */
 static void sync_done(struct im_slot *is, struct wk_call *c)
 {
-    wkim_slice in = wk_blob_slice(c->in);
-
     if (c->code == WKIM_OK && is->events)
-        c->code = im_events_annotate(is, &c->out, in.n && in.p[in.n - 1], true);
+        c->code = im_events_annotate(is, &c->out, c->stage, true);
     wk_call_finish(c);
 }
 

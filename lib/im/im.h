@@ -31,7 +31,8 @@ enum im_op {
     IM_CONV_SYNC = 17,
     IM_CONV_CHANNELS = 18,
     IM_CONV_SYNC_CHANNELS = 19,
-    IM_CONV_MOVE = 20,       /* clear, set unread, delete: finds the last seq, then IM_CONV_POSITION */
+    /* clear, set unread, delete: finds the last seq, then IM_CONV_POSITION */
+    IM_CONV_MOVE = 20,
     IM_CONV_POSITION = 21,   /* W */
     IM_CONV_ENSURE = 22,     /* W */
     IM_CONV_REMOVE = 23,     /* W */
@@ -69,7 +70,8 @@ struct im_options {
     uint64_t conversations_max; /* rows of a user a sync looks at */
     wkim_slice manager_uid, manager_token, visitor_suffix; /* borrowed for the life of im */
     wkim_slice online_cmd_channel_id;
-    /* Events on messages: what the node holds in memory, deltas per message, when idle ones leave. */
+    /* Events on messages: what the node holds in memory, deltas per message, when idle ones
+     * leave. */
     uint64_t event_streams_max, event_bytes_max, event_deltas_max, event_idle_ms, event_sweep_ms;
     bool event_allow_orphan;    /* events on messages that are not stored */
     bool event_push_private;    /* to all receivers, not to from_uid only */
@@ -77,11 +79,11 @@ struct im_options {
     void (*on_stored)(void *user, const struct wk_record *r);
     void (*on_online)(void *user, wkim_slice uid, uint8_t device_flag, bool online,
                       uint64_t conn_id, uint64_t device_count, uint64_t user_count);
-    /* Webhooks.  notify: every stored message leaves a row of the notify queue.  on_notify: one more
-     * row is in the store; on_lead: the slot's rows are ours to send, until on_close.  on_offline: uids
-     * (repeated str, never empty) without an online master device; list: the receivers were named by
-     * the sender.  Both lists of one channel come in message order.  @shard of the slot; on_offline NULL:
-     * nobody looks. */
+    /* Webhooks.  notify: every stored message leaves a row of the notify queue.  on_notify: one
+     * more row is in the store; on_lead: the slot's rows are ours to send, until on_close.
+     * on_offline: uids (repeated str, never empty) without an online master device; list: the
+     * receivers were named by the sender.  Both lists of one channel come in message order.  @shard
+     * of the slot; on_offline NULL: nobody looks. */
     bool notify;
     void (*on_notify)(void *user, uint32_t slot);
     void (*on_lead)(void *user, uint32_t slot);
@@ -95,8 +97,9 @@ void im_set_cluster(struct im *im, struct wk_cluster *c);
 void im_free(struct im *im);
 struct wk_slot_machine im_machine(struct im *im);
 
-/* ---- connections ------------------------------------------------------------------------------------
- * A logged-in connection lives on the shard of its uid's slot; node embeds this in its own object. */
+/* ---- connections ----------------------------------------------------------------------------- */
+/* A logged-in connection lives on the shard of its uid's slot; node embeds this in its own
+ * object. */
 struct im_push {
     struct wk_blob *blob;         /* counted; holds the record's bytes */
     const struct wk_record *record;
@@ -108,7 +111,8 @@ struct im_conn_ops {
     void (*push)(struct im_conn *c, const struct im_push *p);
     void (*event)(struct im_conn *c, const struct wk_event *e);
     /* DISCONNECT with text unless silent; the socket closes after delay_ms. */
-    void (*kick)(struct im_conn *c, uint8_t reason, const char *text, uint32_t delay_ms, bool silent);
+    void (*kick)(struct im_conn *c, uint8_t reason, const char *text, uint32_t delay_ms,
+                 bool silent);
     /* One row of /connz as JSON, appended. */
     void (*describe)(struct im_conn *c, struct wk_buf *out);
 };
@@ -125,8 +129,8 @@ struct im_conn {
 /* IM_LOGIN with call->mark = the im_conn: reason in call->reason; on success it is registered. */
 void im_conn_gone(struct im *im, struct im_conn *c); /* unregister; @shard of the uid's slot */
 
-/* ---- notify queue (notify.c) ------------------------------------------------------------------------
- * Rows from from_id on, as repeated (u64 id, str record), at most max and, beyond the first, until
+/* ---- notify queue (notify.c) ----------------------------------------------------------------- */
+/* Rows from from_id on, as repeated (u64 id, str record), at most max and, beyond the first, until
  * bytes_max; the record is empty when the message is gone.  Reader thread. */
 int im_notify_read(struct im *im, uint32_t slot, uint64_t from_id, uint32_t max, size_t bytes_max,
                    struct wk_buf *out, bool *more);

@@ -92,6 +92,7 @@ struct im_slot {
     struct wk_map conv_overlay; /* rows changed in this round */
     struct wk_list sent;       /* channels with sent_uid to write at the end of the batch */
     struct wk_list effects;    /* outbox runs under way */
+    struct wk_timer outbox_retry; /* looks at the outbox again */
     struct im_events *events;
 };
 
@@ -110,7 +111,8 @@ static inline struct im_slot *im_slot_of(struct wk_slot *s) { return wk_slot_sta
 
 /* channel.c */
 int im_channel_get(struct im_slot *is, uint8_t type, wkim_slice id, struct im_channel **out);
-int im_channel_list(struct im_slot *is, struct im_channel *ch, uint8_t list, struct im_members **out);
+int im_channel_list(struct im_slot *is, struct im_channel *ch, uint8_t list,
+                    struct im_members **out);
 void im_channel_trim(struct im_slot *is);
 void im_channel_drop_all(struct im_slot *is);
 void im_channel_save(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch);
@@ -124,18 +126,21 @@ int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wk
 enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_list_get_handle(struct im_slot *is, struct wk_call *c);
 /* permission.c: WKIM_REASON_SUCCESS or the refusal */
-uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r, bool api);
+uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r,
+                          bool api);
 uint8_t im_permit_peer(struct im_slot *is, wkim_slice from, wkim_slice to);
 /* message.c */
 /* Receivers that the id itself names (without the command suffix): at most two, never the same. */
 size_t im_named_uids(uint8_t type, wkim_slice base_id, wkim_slice out[2]);
 enum wk_call_result im_send_peer_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c);
-int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in, struct wk_call *c);
+int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
+                  struct wk_call *c);
 bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c);
 void im_fresh_clear(struct im_slot *is);
 void im_sent_write(struct im_slot *is, struct wk_txn *txn);
-/* msgno.c: find calls each() for candidates in the window, newest first, until it returns non-zero. */
+/* msgno.c: find calls each() for candidates in the window, newest first, until it returns
+ * non-zero. */
 int im_msgno_find(struct im_slot *is, struct im_channel *ch, wkim_slice client_msg_no,
                   int (*each)(void *arg, uint64_t seq), void *arg);
 int im_msgno_add(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, uint64_t seq,
@@ -146,8 +151,8 @@ void im_msgnos_fini(struct im_msgnos *m);
 int im_msgno_lookup(struct im_slot *is, const struct wk_channel_key *key, wkim_slice client_msg_no,
                     bool oldest, struct wk_buf *out);
 /* notify.c */
-int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id, const struct wk_channel_key *key,
-                  uint64_t seq);
+int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id,
+                  const struct wk_channel_key *key, uint64_t seq);
 int im_notify_done_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 /* offline.c: one list per message, filled by `deliveries` deliveries, each of which says done. */
 struct im_offline;
@@ -166,7 +171,8 @@ enum wk_call_result im_online_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conn_kick_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conn_list_handle(struct im_slot *is, struct wk_call *c);
 struct im_user *im_user_find(struct im_slot *is, wkim_slice uid);
-void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text, uint32_t delay_ms);
+void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text,
+                  uint32_t delay_ms);
 void im_user_gate(struct im_slot *is, wkim_slice uid, bool send_ban);
 void im_users_drop_all(struct im_slot *is);
 /* user.c */
@@ -192,8 +198,8 @@ int im_conv_position_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in
 void im_conv_overlay_clear(struct im_slot *is);
 enum wk_call_result im_conv_move_handle(struct im_slot *is, struct wk_call *c);
 /* row NULL: delete.  Seen by im_conv_get at once. */
-int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid, const struct wk_channel_key *ch,
-                const struct wk_row_conversation *row);
+int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
+                const struct wk_channel_key *ch, const struct wk_row_conversation *row);
 /* command.c */
 #define IM_TABLE_HANDED 70 /* by uid: commands handed out and not acknowledged */
 bool im_is_command(wkim_slice stored_id);
@@ -205,7 +211,8 @@ enum wk_call_result im_cmd_heads_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_cmd_ack_handle(struct im_slot *is, struct wk_call *c);
 int im_cmd_handed_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_cmd_read_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
-/* Positions (repeated key, u64 seq) that an acknowledgement of `number` means; WKIM_ENOTFOUND none. */
+/* Positions (repeated key, u64 seq) that an acknowledgement of `number` means; WKIM_ENOTFOUND
+ * none. */
 int im_cmd_choose(wkim_slice row, uint64_t number, wkim_slice *positions);
 /* event.c */
 #define IM_TABLE_LANE 71  /* by message and lane: state after the last stored event */
@@ -216,10 +223,11 @@ enum wk_call_result im_event_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_event_sync_handle(struct im_slot *is, struct wk_call *c);
 int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_event_chunks_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
-/* event_stream.c: put what came of events behind the stream messages of an answer: from the store on a
- * reader thread, then (memory) what only the slot's shard knows. */
+/* event_stream.c: put what came of events behind the stream messages of an answer: from the store
+ * on a reader thread, then (memory) what only the slot's shard knows. */
 int im_events_annotate(struct im_slot *is, struct wk_buf *records, bool basic, bool memory);
-int im_events_annotate_heads(struct im_slot *is, struct wk_buf *answer); /* of IM_HEADS, from memory */
+/* of IM_HEADS, from memory */
+int im_events_annotate_heads(struct im_slot *is, struct wk_buf *answer);
 /* fanout.c: EVENT to every connection of the receivers; only: to this uid alone. */
 void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wkim_slice only,
                      const struct wk_event *e);
@@ -227,7 +235,8 @@ void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wki
 enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conv_channels_handle(struct im_slot *is, struct wk_call *c);
 /* outbox.c: effects in other slots */
-/* Bits of an effect: the channel is a person, each uid means the pair with it; also the other side. */
+/* Bits of an effect: the channel is a person, each uid means the pair with it; also the other
+ * side. */
 enum { IM_ENSURE_PAIR = 1, IM_ENSURE_OWNER = 2 };
 enum im_effect { IM_EFFECT_ENSURE = 1, IM_EFFECT_REMOVE = 2 };
 struct im_effect_spec {
@@ -237,16 +246,17 @@ struct im_effect_spec {
     uint64_t read_seq, now_ms;
 };
 /* Write the outbox row; uids: repeated str. */
-void im_outbox_put(struct im_slot *is, struct wk_txn *txn, uint64_t id, const struct im_effect_spec *e,
-                   wkim_slice uids);
-/* Run the effects of command `id` (call->stage: bit 0 the row id, bit 1 the row id + 0x8000); call is
- * finished when every other slot has answered. */
+void im_outbox_put(struct im_slot *is, struct wk_txn *txn, uint64_t id,
+                   const struct im_effect_spec *e, wkim_slice uids);
+/* Run the effects of command `id` (call->stage: bit 0 the row id, bit 1 the row id + 0x8000); call
+ * is finished when every other slot has answered. */
 void im_outbox_start(struct im_slot *is, uint64_t id, struct wk_call *call);
 int im_outbox_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in); /* IM_OUTBOX_DONE */
 void im_outbox_recover(struct im_slot *is);
 void im_outbox_drop_all(struct im_slot *is);
 /* read.c: run a read on a reader thread, then finish the call */
-typedef void (*im_read_fn)(struct im_slot *is, struct wk_call *c); /* reader thread: store and c only */
+/* reader thread: store and c only */
+typedef void (*im_read_fn)(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_read(struct im_slot *is, struct wk_call *c, im_read_fn run);
 /* Same, but after() runs on the slot's shard instead of finishing. */
 enum wk_call_result im_read_then(struct im_slot *is, struct wk_call *c, im_read_fn run,

@@ -1,4 +1,5 @@
-/* Sorted, counted lists of uids.  Deliveries hold a reference while they run, so a change clones. */
+/* Sorted, counted lists of uids.  Deliveries hold a reference while they run, so a change
+ * clones. */
 #include "im/internal.h"
 
 int im_members_new(struct im_members **out)

@@ -1,5 +1,6 @@
 /* A SEND on its way: permission, number, row, answer (messaging.md 3). */
 #include "im/internal.h"
+#include "store/txn.h"
 
 /* ---- messages of the round under way --------------------------------------------------------- */
 
@@ -189,7 +190,8 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
         return WK_CALL_DONE;
     }
     /* In the command, so that every replica writes the same rows whatever its configuration. */
-    c->in->p[0] = (uint8_t)(is->im->opt.notify ? h.bits | IM_SEND_NOTIFY : h.bits & ~IM_SEND_NOTIFY);
+    c->in->p[0] =
+        (uint8_t)(is->im->opt.notify ? h.bits | IM_SEND_NOTIFY : h.bits & ~IM_SEND_NOTIFY);
     im_channel_trim(is);
     return WK_CALL_PROPOSE;
 }
@@ -197,14 +199,15 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
 /* ---- apply ----------------------------------------------------------------------------------- */
 
 /* The first message of a pair makes the conversations of both sides. */
-static void first_message(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
-                          const struct wk_record *r, struct wk_call *c)
+static void first_message(struct im_slot *is, struct wk_txn *txn, uint64_t id,
+                          struct im_channel *ch, const struct wk_record *r, struct wk_call *c)
 {
     struct im_effect_spec e = { .kind = IM_EFFECT_ENSURE, .key = im_channel_key(ch),
                                 .now_ms = r->timestamp_ms };
     wkim_slice parts[2];
 
-    size_t n = ch->type == WKIM_CHANNEL_AGENT ? 0 : im_named_uids(ch->type, im_channel_id(ch), parts);
+    size_t n =
+        ch->type == WKIM_CHANNEL_AGENT ? 0 : im_named_uids(ch->type, im_channel_id(ch), parts);
     if (ch->row.conversations || n == 0)
         return;
     struct wk_buf uids = WK_BUF_INIT;
@@ -219,6 +222,8 @@ static void first_message(struct im_slot *is, struct wk_txn *txn, uint64_t id, s
         if (c)
             c->stage |= 1;
     }
+    if (uids.oom)
+        wk_txn_fail(txn, WKIM_ENOMEM); /* or a conversation would be missing for ever */
     wk_buf_fini(&uids);
 }
 
@@ -242,7 +247,8 @@ static int store_message(struct im_slot *is, struct wk_txn *txn, struct im_chann
     return WKIM_OK;
 }
 
-int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in, struct wk_call *c)
+int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
+                  struct wk_call *c)
 {
     struct im_send_head h;
     struct wk_record r;

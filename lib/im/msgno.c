@@ -144,7 +144,8 @@ static int load(struct im_slot *is, struct im_channel *ch)
         wk_buf_fini(&row);
     }
     if (rc == WKIM_OK && ch->last_seq > full * BLOCK)
-        rc = wk_message_scan(st, slot, &key, full * BLOCK + 1, ch->last_seq, false, take_message, m);
+        rc =
+            wk_message_scan(st, slot, &key, full * BLOCK + 1, ch->last_seq, false, take_message, m);
     if (rc >= 0)
         rc = fill(m, ch->last_seq + 1);
     m->loaded = rc == WKIM_OK;
@@ -286,8 +287,8 @@ static int look_in_tail(struct lookup *l, uint64_t from, uint64_t last, bool old
 {
     l->take_first = oldest;
     int rc = from > last ? WKIM_OK
-                         : wk_message_scan(wk_slot_store(l->is->slot), wk_slot_id(l->is->slot), l->key,
-                                           from, last, false, scan_tail, l);
+                         : wk_message_scan(wk_slot_store(l->is->slot), wk_slot_id(l->is->slot),
+                                           l->key, from, last, false, scan_tail, l);
     return rc >= 0 && l->newest ? take_if_same(l, l->newest) : rc < 0 ? rc : WKIM_OK;
 }
 

@@ -2,6 +2,7 @@
  * then the row goes away.  After a crash the leader runs what is left again; the effects are
  * idempotent. */
 #include "im/internal.h"
+#include "store/txn.h"
 
 #define RETRY_MS 500
 
@@ -21,8 +22,8 @@ struct effect_call {
     struct run *run;
 };
 
-void im_outbox_put(struct im_slot *is, struct wk_txn *txn, uint64_t id, const struct im_effect_spec *e,
-                   wkim_slice uids)
+void im_outbox_put(struct im_slot *is, struct wk_txn *txn, uint64_t id,
+                   const struct im_effect_spec *e, wkim_slice uids)
 {
     struct wk_buf b = WK_BUF_INIT;
 
@@ -32,8 +33,10 @@ void im_outbox_put(struct im_slot *is, struct wk_txn *txn, uint64_t id, const st
     wk_buf_u64(&b, e->read_seq);
     wk_buf_u64(&b, e->now_ms);
     wk_buf_bytes(&b, uids.p, uids.n);
-    /* Out of memory here would lose the effect: commit reports it through the transaction. */
-    wk_outbox_put(txn, wk_slot_id(is->slot), id, b.oom ? wk_slice(NULL, 0) : wk_buf_slice(&b));
+    if (b.oom)
+        wk_txn_fail(txn, WKIM_ENOMEM); /* or the effect would be lost */
+    else
+        wk_outbox_put(txn, wk_slot_id(is->slot), id, wk_buf_slice(&b));
     wk_buf_fini(&b);
 }
 
@@ -43,6 +46,23 @@ static void free_run(struct run *r)
     wk_list_remove(&r->link);
     wk_blob_unref(r->body);
     wk_free(r);
+}
+
+static void look_again(struct wk_timer *t)
+{
+    im_outbox_recover(WK_CONTAINER(t, struct im_slot, outbox_retry));
+}
+
+/* A row whose effects could not be started: it is found in the outbox later. */
+static void postpone(struct im_slot *is)
+{
+    struct wk_shard *s = wk_slot_shard(is->slot);
+
+    is->outbox_retry.fire = look_again;
+    if (!is->outbox_retry.pos &&
+        wk_timer_arm(&s->timers, &is->outbox_retry, s->now_ms + RETRY_MS) != WKIM_OK)
+        wk_log(is->im->opt.log, WK_LOG_ERROR, "im", "effects_wait_for_restart", "slot=%u",
+               wk_slot_id(is->slot));
 }
 
 static void forget_done(struct wk_call *c)
@@ -271,6 +291,7 @@ static void start_stored(struct im_slot *is, uint64_t id, struct wk_call *call)
     if (rc < 0 || !f.found || f.body.oom || start(is, id, wk_buf_slice(&f.body), call) != WKIM_OK) {
         wk_log(is->im->opt.log, WK_LOG_ERROR, "im", "effect_postponed", "slot=%u id=%llu",
                wk_slot_id(is->slot), (unsigned long long)id);
+        postpone(is);
         if (--call->stage == 0)
             wk_call_finish(call);
     }
@@ -300,22 +321,32 @@ int im_outbox_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 
 static int recover_row(void *arg, uint64_t id, wkim_slice body)
 {
-    return start(arg, id, body, NULL);
+    struct im_slot *is = arg;
+    struct wk_list *it, *tmp;
+
+    WK_LIST_EACH(it, tmp, &is->effects) {
+        if (WK_CONTAINER(it, struct run, link)->id == id)
+            return 0; /* under way */
+    }
+    return start(is, id, body, NULL);
 }
 
 void im_outbox_recover(struct im_slot *is)
 {
     int rc = wk_outbox_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), 0, recover_row, is);
 
-    if (rc < 0)
+    if (rc < 0) {
+        postpone(is);
         wk_log(is->im->opt.log, WK_LOG_ERROR, "im", "outbox_not_recovered", "slot=%u code=%s",
                wk_slot_id(is->slot), wkim_err_name(rc));
+    }
 }
 
 void im_outbox_drop_all(struct im_slot *is)
 {
     struct wk_list *n;
 
+    wk_timer_disarm(&wk_slot_shard(is->slot)->timers, &is->outbox_retry);
     while ((n = wk_list_pop(&is->effects))) {
         struct run *r = WK_CONTAINER(n, struct run, link);
         if (r->waiting == 0) {

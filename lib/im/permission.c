@@ -29,11 +29,12 @@ static uint8_t check_lists(struct im_slot *is, struct im_channel *ch, wkim_slice
     return WKIM_REASON_SUCCESS;
 }
 
-uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r, bool api)
+uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r,
+                          bool api)
 {
-    bool open_type = r->channel_type == WKIM_CHANNEL_CUSTOMER_SERVICE ||
-                     r->channel_type == WKIM_CHANNEL_INFO ||
-                     r->channel_type == WKIM_CHANNEL_VISITORS || r->channel_type == WKIM_CHANNEL_AGENT;
+    bool open_type =
+        r->channel_type == WKIM_CHANNEL_CUSTOMER_SERVICE || r->channel_type == WKIM_CHANNEL_INFO ||
+        r->channel_type == WKIM_CHANNEL_VISITORS || r->channel_type == WKIM_CHANNEL_AGENT;
 
     if (!open_type && ch->row.ban)
         return WKIM_REASON_BAN;

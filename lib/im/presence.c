@@ -62,7 +62,8 @@ static uint64_t count_flag(const struct im_user *u, uint8_t flag)
     return n;
 }
 
-static void tell_online(struct im *im, const struct im_user *u, const struct im_conn *c, bool online)
+static void tell_online(struct im *im, const struct im_user *u, const struct im_conn *c,
+                        bool online)
 {
     if (im->opt.on_online)
         im->opt.on_online(im->opt.user, c->uid, c->device_flag, online, c->id,
@@ -89,8 +90,8 @@ void im_conn_gone(struct im *im, struct im_conn *c)
     user_release(is, u);
 }
 
-/* A kicked connection is refused at once and leaves the tables; its socket closes after the delay so
- * that the client can read why. */
+/* A kicked connection is refused at once and leaves the tables; its socket closes after the delay
+ * so that the client can read why. */
 static void kick(struct im_slot *is, struct im_user *u, struct im_conn *c, const char *text,
                  uint32_t delay_ms, bool silent)
 {
@@ -126,7 +127,8 @@ void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text
         return;
     WK_LIST_EACH(it, tmp, &u->conns) {
         struct im_conn *c = WK_CONTAINER(it, struct im_conn, link);
-        if (!c->kicked && (c->device_flag == flag || (flag == -1 && c->device_flag <= WKIM_DEVICE_PC)))
+        if (!c->kicked &&
+            (c->device_flag == flag || (flag == -1 && c->device_flag <= WKIM_DEVICE_PC)))
             kick(is, u, c, text, delay_ms, false);
     }
 }
@@ -152,8 +154,9 @@ static uint8_t authenticate(struct im_slot *is, uint8_t flag, wkim_slice uid, wk
 
     *level = WKIM_DEVICE_SLAVE;
     if (wk_slice_eq(uid, o->manager_uid))
-        return o->manager_token.n && !wk_slice_eq_ct(token, o->manager_token) ? WKIM_REASON_AUTH_FAIL
-                                                                              : WKIM_REASON_SUCCESS;
+        return o->manager_token.n && !wk_slice_eq_ct(token, o->manager_token)
+                   ? WKIM_REASON_AUTH_FAIL
+                   : WKIM_REASON_SUCCESS;
     if (!o->token_auth || (o->visitor_suffix.n && wk_slice_ends_with(uid, o->visitor_suffix)))
         return WKIM_REASON_SUCCESS;
     int rc = wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), uid, flag, &row, &text);

@@ -52,7 +52,8 @@ int im_token_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     if (decode_token(&t, in) != WKIM_OK)
         return WKIM_OK;
     row = (struct wk_row_device){ t.flag, t.level, t.token, t.now_ms, t.now_ms };
-    int rc = wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), t.uid, t.flag, &old, &text);
+    int rc =
+        wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), t.uid, t.flag, &old, &text);
     if (rc == WKIM_OK)
         row.created_ms = old.created_ms;
     wk_buf_fini(&text);
@@ -93,7 +94,8 @@ int im_device_quit_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     for (int f = flag == -1 ? 0 : flag; f <= (flag == -1 ? WKIM_DEVICE_PC : flag); f++) {
         struct wk_row_device row;
         struct wk_buf text = WK_BUF_INIT;
-        int rc = wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), uid, (uint8_t)f, &row, &text);
+        int rc = wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), uid, (uint8_t)f, &row,
+                               &text);
         if (rc == WKIM_OK) {
             row.token = wk_slice(NULL, 0);
             row.level = WKIM_DEVICE_MASTER;
@@ -127,7 +129,8 @@ struct im_system_uid {
 
 bool im_is_system(struct im *im, uint32_t shard, wkim_slice uid)
 {
-    return wk_slice_eq(uid, WK_LIT(IM_SYSTEM_UID)) || wk_map_get(&im->shards[shard].system_uids, uid);
+    return wk_slice_eq(uid, WK_LIT(IM_SYSTEM_UID)) ||
+           wk_map_get(&im->shards[shard].system_uids, uid);
 }
 
 static void change_copy(struct wk_map *m, bool add, wkim_slice uid)
@@ -221,7 +224,8 @@ static int collect_str(void *arg, wkim_slice uid)
 
 enum wk_call_result im_system_list_handle(struct im_slot *is, struct wk_call *c)
 {
-    c->code = wk_system_uid_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), collect_row, &c->out);
+    c->code =
+        wk_system_uid_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), collect_row, &c->out);
     if (c->out.oom)
         c->code = WKIM_ENOMEM;
     return WK_CALL_DONE;

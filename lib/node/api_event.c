@@ -1,3 +1,4 @@
+#include "node/reply.h"
 #include <wkim/event.h>
 #include "base/limits.h"
 #include "im/event_lane.h"
@@ -24,8 +25,8 @@ static wkim_slice trimmed(wkim_slice s)
 
 static int check_put(const wkim_node *n, const wkim_event *e)
 {
-    if (!n || !e || e->size < sizeof(*e) || !e->channel_id.n || !e->client_msg_no.n || !e->event_id.n ||
-        !trimmed(e->event_type).n)
+    if (!n || !e || e->size < sizeof(*e) || !e->channel_id.n || !e->client_msg_no.n ||
+        !e->event_id.n || !trimmed(e->event_type).n)
         return WKIM_EINVAL;
     if (!n->started)
         return WKIM_ESTOPPED;
@@ -47,19 +48,30 @@ static int lower(struct wk_arena *arena, wkim_slice *s)
     return WKIM_OK;
 }
 
-static void encode(struct wk_buf *in, const wkim_event *e, wkim_slice type, const struct wk_event_payload *p,
-                   wkim_slice stored_id)
+static void encode(struct wk_buf *in, const wkim_event *e, wkim_slice type,
+                   const struct wk_event_payload *p, wkim_slice stored_id)
 {
     wkim_slice key = trimmed(e->event_key);
-    const struct im_event ev = {
-        .bits = (uint8_t)((p->text ? IM_EVENT_TEXT : 0) | (p->text_snapshot ? IM_EVENT_TEXT_WHOLE : 0) |
-                          (p->snapshot_text ? IM_EVENT_SNAPSHOT_TEXT : 0)),
-        .end_reason = p->end_reason, .channel_type = e->channel_type, .message_id = e->message_id,
-        .occurred_ms = e->occurred_ms, .now_ms = wk_wall_ms(), .stored_id = stored_id,
-        .channel_id = e->channel_id, .from_uid = trimmed(e->from_uid), .client_msg_no = e->client_msg_no,
-        .event_id = e->event_id, .type = type, .key = key.n ? key : WK_LIT("main"),
-        .visibility = trimmed(e->visibility), .payload = e->payload, .delta = p->delta,
-        .snapshot = p->snapshot, .error = p->error };
+    const struct im_event ev = { .bits = (uint8_t)((p->text ? IM_EVENT_TEXT : 0) |
+                                                   (p->text_snapshot ? IM_EVENT_TEXT_WHOLE : 0) |
+                                                   (p->snapshot_text ? IM_EVENT_SNAPSHOT_TEXT : 0)),
+                                 .end_reason = p->end_reason,
+                                 .channel_type = e->channel_type,
+                                 .message_id = e->message_id,
+                                 .occurred_ms = e->occurred_ms,
+                                 .now_ms = wk_wall_ms(),
+                                 .stored_id = stored_id,
+                                 .channel_id = e->channel_id,
+                                 .from_uid = trimmed(e->from_uid),
+                                 .client_msg_no = e->client_msg_no,
+                                 .event_id = e->event_id,
+                                 .type = type,
+                                 .key = key.n ? key : WK_LIT("main"),
+                                 .visibility = trimmed(e->visibility),
+                                 .payload = e->payload,
+                                 .delta = p->delta,
+                                 .snapshot = p->snapshot,
+                                 .error = p->error };
 
     im_event_encode(in, &ev);
 }
@@ -114,5 +126,6 @@ int wkim_event_sync(wkim_node *n, const wkim_event_range *r, wkim_queue *q, void
     in.oom |= sid.oom;
     uint32_t slot = wk_api_slot(n, im_base_id(wk_buf_slice(&sid)));
     wk_buf_fini(&sid);
-    return wk_api_send(n, IM_EVENT_SYNC, slot, &in, WK_REPLY_TEXT, NULL, wk_slice(NULL, 0), q, user);
+    return wk_api_send(n, IM_EVENT_SYNC, slot, &in, WK_REPLY_TEXT, NULL, wk_slice(NULL, 0), q,
+                       user);
 }

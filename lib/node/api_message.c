@@ -9,8 +9,8 @@
 
 static void fill_send(struct wk_api_call *a, struct wkim_reply *r)
 {
-    /* The text is the id that was made for the message and its client_msg_no: also a send that never
-     * reached its slot tells them. */
+    /* The text is the id that was made for the message and its client_msg_no: also a send that
+     * never reached its slot tells them. */
     struct wk_cursor c = wk_cursor(wk_buf_slice(&a->text));
     uint64_t made = wk_cursor_u64(&c);
 
@@ -73,9 +73,10 @@ static int check_send(const wkim_send *s, struct wkim_node *n)
 
     if (list == (s->channel_id.n != 0) || (list && !(s->flags & WKIM_FLAG_SYNC_ONCE)))
         return WKIM_EINVAL;
-    if (s->message_id < 0 || s->n_subscribers > WK_LIST_UIDS_MAX || s->channel_id.n > WK_ID_BYTES_MAX ||
-        s->from_uid.n > WK_ID_BYTES_MAX || s->client_msg_no.n > WK_ID_BYTES_MAX ||
-        s->topic.n > WK_ID_BYTES_MAX || s->payload.n > n->set.payload_max)
+    if (s->message_id < 0 || s->n_subscribers > WK_LIST_UIDS_MAX ||
+        s->channel_id.n > WK_ID_BYTES_MAX || s->from_uid.n > WK_ID_BYTES_MAX ||
+        s->client_msg_no.n > WK_ID_BYTES_MAX || s->topic.n > WK_ID_BYTES_MAX ||
+        s->payload.n > n->set.payload_max)
         return WKIM_ETOOBIG;
     for (size_t i = 0; i < s->n_subscribers; i++) {
         if (s->subscribers[i].n == 0 || s->subscribers[i].n > WK_ID_BYTES_MAX)

@@ -85,6 +85,10 @@ static void flush(struct wk_shard *s, struct wk_hook *h)
     }
     if (!c->session)
         return;
+    if (c->move) {
+        wk_conn_move(c);
+        return;
+    }
     int rc = c->tr->flush(c);
     bool done = wk_session_state(c->session) == WK_SESSION_CLOSING && !c->close_at_ms;
     if (rc == WKIM_EIO || (done && rc == WKIM_OK))
@@ -126,8 +130,9 @@ void wk_conn_after_input(struct wk_conn *c)
 {
     if (c->closed)
         return;
-    if (c->move) {
-        wk_conn_move(c);
+    if (c->move) { /* at the end of the round, when nothing here looks at it any more */
+        c->tr->want_input(c, false);
+        wk_conn_wake(c);
         return;
     }
     c->tr->want_input(c, !wk_session_blocked(c->session) && !c->paused);

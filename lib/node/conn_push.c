@@ -89,4 +89,6 @@ static void describe(struct im_conn *ic, struct wk_buf *out)
                   (unsigned long long)c->node->set.node_id);
 }
 
-const struct im_conn_ops wk_conn_im_ops = { .push = push, .event = event, .kick = kick, .describe = describe };
+const struct im_conn_ops wk_conn_im_ops = {
+    .push = push, .event = event, .kick = kick, .describe = describe
+};

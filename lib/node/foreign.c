@@ -40,7 +40,7 @@ static void unref(struct wkim_session *s)
 /* Under the lock. */
 static void notify_shard(struct wkim_session *s)
 {
-    if (s->posted || s->ended)
+    if (s->posted || s->ended || !s->shard)
         return;
     s->posted = true;
     atomic_fetch_add(&s->refs, 1);
@@ -62,9 +62,15 @@ static void on_post(struct wk_shard *sh, struct wk_post *p)
     struct wk_buf in = WK_BUF_INIT;
 
     pthread_mutex_lock(&s->lock);
-    if (s->shard != sh && !s->ended) { /* the connection moved meanwhile */
-        wk_shard_post(s->shard, &s->post);
+    if (s->shard != sh && !s->ended) { /* the connection moved meanwhile, or is on its way */
+        bool arrived = s->shard != NULL;
+        if (arrived)
+            wk_shard_post(s->shard, &s->post);
+        else
+            s->posted = false;
         pthread_mutex_unlock(&s->lock);
+        if (!arrived)
+            unref(s);
         return;
     }
     s->posted = false;
@@ -147,7 +153,11 @@ static void foreign_want_input(struct wk_conn *c, bool on)
 
 static void foreign_detach(struct wk_conn *c)
 {
-    (void)c;
+    struct wkim_session *s = c->foreign;
+
+    pthread_mutex_lock(&s->lock);
+    s->shard = NULL; /* no shard may touch conn until it arrives */
+    pthread_mutex_unlock(&s->lock);
 }
 
 static int foreign_attach(struct wk_conn *c)
@@ -157,6 +167,8 @@ static int foreign_attach(struct wk_conn *c)
     c->want_in = true;
     pthread_mutex_lock(&s->lock);
     s->shard = c->shard;
+    if (s->in.n || s->closing || s->starved || s->out_full)
+        notify_shard(s);
     pthread_mutex_unlock(&s->lock);
     return WKIM_OK;
 }

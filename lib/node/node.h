@@ -80,7 +80,7 @@ struct wkim_node {
     struct wk_node_hooks *hook;    /* NULL: no webhooks */
     _Atomic uint32_t event_mask;
     uint64_t start_unix_ms;
-    bool started;
+    _Atomic bool started;
 };
 
 static inline struct wk_node_shard *wk_node_shard(struct wkim_node *n, const struct wk_shard *s)

@@ -15,7 +15,8 @@ static int dup(wkim_slice *out, const char *p, size_t n, struct wk_arena *arena)
 
 static int dup_string(wkim_slice *out, const json_t *v, struct wk_arena *arena)
 {
-    return json_is_string(v) ? dup(out, json_string_value(v), json_string_length(v), arena) : WKIM_OK;
+    return json_is_string(v) ? dup(out, json_string_value(v), json_string_length(v), arena)
+                             : WKIM_OK;
 }
 
 static bool kind_is_text(const json_t *o)

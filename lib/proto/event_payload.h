@@ -1,4 +1,5 @@
-/* The payload of an event on a message: JSON of which a few members mean something (messaging.md 7). */
+/* The payload of an event on a message: JSON of which a few members mean something (messaging.md
+ * 7). */
 #ifndef WK_PROTO_EVENT_PAYLOAD_H
 #define WK_PROTO_EVENT_PAYLOAD_H
 #include "base/mem.h"
@@ -13,6 +14,7 @@ struct wk_event_payload {
     wkim_slice error;    /* member "error" when it is a string */
     uint8_t end_reason;  /* number or numeric string, 0..255; anything else: 0 */
 };
-/* Everything is in the arena.  json empty: nothing.  WKIM_OK, WKIM_EPROTO (no JSON), WKIM_ENOMEM. */
+/* Everything is in the arena.  json empty: nothing.  WKIM_OK, WKIM_EPROTO (no JSON),
+ * WKIM_ENOMEM. */
 int wk_event_payload_read(struct wk_event_payload *out, wkim_slice json, struct wk_arena *arena);
 #endif

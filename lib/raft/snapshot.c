@@ -29,8 +29,8 @@ void wk_raft_snapshot_needed(struct wk_raft *r, struct wk_raft_progress *p,
 {
     uint64_t term;
 
-    /* The follower gave up its state for a committed position: if the entry there is ours, too, it is
-     * committed whatever we knew. */
+    /* The follower gave up its state for a committed position: if the entry there is ours, too, it
+     * is committed whatever we knew. */
     if (m->commit > r->commit && m->commit <= r->log.durable &&
         wk_raft_log_term(&r->log, m->commit, &term) == WKIM_OK && term == m->log_term)
         wk_raft_commit_to(r, m->commit);

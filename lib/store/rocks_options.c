@@ -62,8 +62,9 @@ static void family_messages(struct wk_rocks_options *o, rocksdb_options_t *f)
     set_tiered(f, 16, 6);
 }
 
-/* Senders' positions come in random order, often again, and are found by the whole key: a hash table
- * of short lists takes one for 0.9 us where a skip list takes 3.6.  It is sorted when written out. */
+/* Senders' positions come in random order, often again, and are found by the whole key: a hash
+ * table of short lists takes one for 0.9 us where a skip list takes 3.6.  It is sorted when written
+ * out. */
 static void family_index(struct wk_rocks_options *o, rocksdb_options_t *f, uint64_t memtable_bytes)
 {
     rocksdb_block_based_table_options_t *t = table_options(o, 8192);

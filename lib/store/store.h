@@ -48,6 +48,8 @@ int wk_txn_new(struct wk_txn **out, struct wk_store *s);  /* reusable: commit an
 void wk_txn_free(struct wk_txn *t);
 void wk_txn_clear(struct wk_txn *t);
 size_t wk_txn_bytes(const struct wk_txn *t);
+/* Drops what was appended since wk_txn_bytes said `bytes`, and any failure since then. */
+void wk_txn_cut(struct wk_txn *t, size_t bytes);
 int wk_txn_commit(struct wk_txn *t, struct wkim_error *err); /* all or nothing, visible at return */
 /* Puts and deletes cannot fail before commit, which reports WKIM_ENOMEM. */
 

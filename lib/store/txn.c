@@ -42,6 +42,14 @@ size_t wk_txn_bytes(const struct wk_txn *t)
     return t->ops.n;
 }
 
+void wk_txn_cut(struct wk_txn *t, size_t bytes)
+{
+    WK_ASSERT(bytes <= t->ops.n);
+    t->ops.n = bytes;
+    t->ops.oom = false;
+    t->rc = WKIM_OK;
+}
+
 int wk_txn_commit(struct wk_txn *t, struct wkim_error *err)
 {
     int rc = t->rc;

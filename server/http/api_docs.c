@@ -189,9 +189,10 @@ void wk_api_docs_health(struct wk_req *r)
                        "{\"description\":\"Documentation service is disabled in release mode\","
                        "\"mode\":\"release\",\"service\":\"docs\",\"status\":\"disabled\"}");
     else
-        wk_answer_text(r, 200, WK_JSON_TYPE,
-                       "{\"status\":\"ok\",\"service\":\"docs\",\"description\":\"Documentation of "
-                       "the HTTP API, made from its table of routes\",\"endpoints\":{\"swagger_ui\":"
-                       "\"/docs\",\"openapi_spec\":\"/docs/openapi.json\",\"health_check\":"
-                       "\"/docs/health\"}}");
+        wk_answer_text(
+            r, 200, WK_JSON_TYPE,
+            "{\"status\":\"ok\",\"service\":\"docs\",\"description\":\"Documentation of "
+            "the HTTP API, made from its table of routes\",\"endpoints\":{\"swagger_ui\":"
+            "\"/docs\",\"openapi_spec\":\"/docs/openapi.json\",\"health_check\":"
+            "\"/docs/health\"}}");
 }

@@ -1,5 +1,6 @@
-/* Plugins and delivery tags.  This server runs no plugins and keeps no tags, and its answers say so:
- * nothing is listed, nothing is found.  Permissions and arguments are checked as if there were. */
+/* Plugins and delivery tags.  This server runs no plugins and keeps no tags, and its answers say
+ * so: nothing is listed, nothing is found.  Permissions and arguments are checked as if there were.
+ */
 #include "answer.h"
 #include "api_connz.h"
 #include "auth.h"
@@ -61,27 +62,31 @@ void wk_api_plugin_route(struct wk_req *r)
     plugin_not_found(r);
 }
 
-static void change_binding(struct wk_req *r, const char *resource)
+/* 1: permitted and complete. */
+static int read_binding(struct wk_req *r, const char *resource)
 {
     struct plugin_body b = {0};
 
     if (!wk_auth_permits(r, resource, 'w') ||
         wk_decode_object(r, "pluginUserReq", bind_fields, WK_COUNT(bind_fields), &b) != WKIM_OK)
-        return;
-    if (b.plugin_no.n == 0 || b.uid.n == 0)
-        wk_answer_error(r, "plugin_no and uid is required");
-    else
-        plugin_not_found(r);
+        return 0;
+    if (b.plugin_no.n && b.uid.n)
+        return 1;
+    wk_answer_error(r, "plugin_no and uid is required");
+    return 0;
 }
 
 void wk_api_plugin_bind(struct wk_req *r)
 {
-    change_binding(r, "pluginUserAdd");
+    if (read_binding(r, "pluginUserAdd"))
+        plugin_not_found(r);
 }
 
+/* Nobody is bound to a plugin: taking a binding away succeeds, making one does not. */
 void wk_api_plugin_unbind(struct wk_req *r)
 {
-    change_binding(r, "pluginUserDelete");
+    if (read_binding(r, "pluginUserDelete"))
+        wk_answer_ok(r);
 }
 
 static void change(struct wk_req *r, const char *resource)
@@ -109,7 +114,6 @@ void wk_api_plugin_uninstall(struct wk_req *r)
     change(r, "pluginUninstall");
 }
 
-/* Nobody is bound to a plugin, so taking a binding away succeeds and making one does not. */
 void wk_api_update_plugin_no(struct wk_req *r)
 {
     struct plugin_body b = {0};

@@ -121,15 +121,17 @@ void wk_api_messagesync(struct wk_req *r)
     }
     if (b.limit <= 0)
         b.limit = LIMIT_DEFAULT;
-    const wkim_message_range range = {.size = sizeof(range),
-                                      .login_uid = b.login_uid,
-                                      .channel_id = b.channel_id,
-                                      .channel_type = b.channel_type,
-                                      .events_basic = wk_text_equal(b.event_summary_mode, "basic") ? 1 : 0,
-                                      .start_seq = b.start_message_seq,
-                                      .end_seq = b.end_message_seq,
-                                      .limit = (int32_t)(b.limit > LIMIT_MAX ? LIMIT_MAX : b.limit),
-                                      .pull_up = b.pull_mode == 1};
+    const wkim_message_range range = { .size = sizeof(range),
+                                       .login_uid = b.login_uid,
+                                       .channel_id = b.channel_id,
+                                       .channel_type = b.channel_type,
+                                       .events_basic =
+                                           wk_text_equal(b.event_summary_mode, "basic") ? 1 : 0,
+                                       .start_seq = b.start_message_seq,
+                                       .end_seq = b.end_message_seq,
+                                       .limit =
+                                           (int32_t)(b.limit > LIMIT_MAX ? LIMIT_MAX : b.limit),
+                                       .pull_up = b.pull_mode == 1 };
 
     wk_req_call(&r->call, on_range,
                 wkim_message_sync(wk_req_node(r), &range, wk_req_queue(r), &r->call));

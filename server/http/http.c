@@ -212,8 +212,8 @@ static int thread_init(struct wk_http_thread *t, struct wk_http *h, int first, w
         event_new(t->base, wkim_queue_fd(t->queue), EV_READ | EV_PERSIST, on_answers, t);
     t->stop_event = event_new(t->base, t->stop_fd, EV_READ, on_stop, t);
     t->round_event = event_new(t->base, -1, 0, on_round_end, t);
-    if (!t->queue_event || !t->stop_event || !t->round_event || event_add(t->queue_event, NULL) != 0 ||
-        event_add(t->stop_event, NULL) != 0)
+    if (!t->queue_event || !t->stop_event || !t->round_event ||
+        event_add(t->queue_event, NULL) != 0 || event_add(t->stop_event, NULL) != 0)
         return fail(err, WKIM_ENOMEM, "events");
     rc = open_listener(t, WK_SIDE_API, h->opt.api_addr, err);
     if (rc == WKIM_OK && first)
@@ -231,6 +231,7 @@ static void thread_fini(struct wk_http_thread *t)
     wkim_queue_free(t->queue);
     while (t->reqs)
         wk_req_drop(t->reqs);
+    wk_req_free_spare(t);
     for (size_t i = 0; i < WK_HTTP_SIDES; i++) {
         if (t->listeners[i].evhttp)
             evhttp_free(t->listeners[i].evhttp);

@@ -17,7 +17,47 @@ struct wk_chunk {
     max_align_t bytes[];
 };
 
-#define CHUNK_BYTES 2048u
+#define CHUNK_BYTES 4032u
+#define SPARE_CHUNKS_MAX 64 /* of CHUNK_BYTES, zeroed, kept by a thread for its next requests */
+
+static struct wk_chunk *new_chunk(struct wk_http_thread *t, size_t cap)
+{
+    struct wk_chunk *c = t->spare;
+
+    if (cap == CHUNK_BYTES && c) {
+        t->spare = c->next;
+        t->n_spare--;
+        return c;
+    }
+    c = calloc(1, sizeof(*c) + cap);
+    if (c)
+        c->cap = cap;
+    return c;
+}
+
+static void free_chunk(struct wk_http_thread *t, struct wk_chunk *c)
+{
+    if (c->cap != CHUNK_BYTES || t->n_spare == SPARE_CHUNKS_MAX) {
+        free(c);
+        return;
+    }
+    memset(c->bytes, 0, c->used);
+    c->used = 0;
+    c->next = t->spare;
+    t->spare = c;
+    t->n_spare++;
+}
+
+void wk_req_free_spare(struct wk_http_thread *t)
+{
+    while (t->spare) {
+        struct wk_chunk *next = t->spare->next;
+
+        free(t->spare);
+        t->spare = next;
+    }
+    t->n_spare = 0;
+}
 
 void *wk_req_alloc(struct wk_req *r, size_t n)
 {
@@ -29,10 +69,9 @@ void *wk_req_alloc(struct wk_req *r, size_t n)
     if (!c || c->cap - c->used < n) {
         size_t cap = n > CHUNK_BYTES ? n : CHUNK_BYTES;
 
-        c = calloc(1, sizeof(*c) + cap);
+        c = new_chunk(r->thread, cap);
         if (!c)
             return NULL;
-        c->cap = cap;
         c->next = r->memory;
         r->memory = c;
     }
@@ -55,11 +94,10 @@ static void free_request(struct wk_req *r)
     t->n_reqs--;
     if (r->state && r->state_free)
         r->state_free(r->state);
-    json_decref(r->root);
     while (r->memory) {
         struct wk_chunk *next = r->memory->next;
 
-        free(r->memory);
+        free_chunk(t, r->memory);
         r->memory = next;
     }
     free(r);

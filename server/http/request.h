@@ -28,7 +28,8 @@ struct wk_req {
     struct evhttp_connection *conn;
     const struct wk_route *route;
     struct wk_req *prev, *next;
-    json_t *root;            /* owned; decoded slices point into it */
+    json_t *root;            /* in memory of wk_req_alloc: read it, never change or release it;
+                              * decoded slices point into it */
     struct wk_chunk *memory; /* owned; wk_req_alloc */
     struct wk_call call;     /* for handlers with one call at a time */
     void *state;             /* the handler's, in memory of wk_req_alloc */
@@ -45,6 +46,8 @@ void wk_req_start(struct wk_http_listener *l, struct evhttp_request *ev);
 void wk_req_settle(struct wk_req *r);
 /* At the end of a thread: forget a request whose calls will not be answered any more. */
 void wk_req_drop(struct wk_req *r);
+/* At the end of a thread: the memory it keeps for its next requests. */
+void wk_req_free_spare(struct wk_http_thread *t);
 
 wkim_node *wk_req_node(const struct wk_req *r);
 wkim_queue *wk_req_queue(const struct wk_req *r);

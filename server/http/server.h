@@ -40,6 +40,7 @@ void wk_http_options_fini(struct wk_http_options *o);
 enum wk_http_side { WK_SIDE_API, WK_SIDE_MANAGER, WK_SIDE_DEMO };
 #define WK_HTTP_SIDES 3
 
+struct wk_chunk;
 struct wk_req;
 
 struct wk_http_listener {
@@ -60,9 +61,12 @@ struct wk_http_thread {
     struct event *queue_event;
     int stop_fd; /* eventfd, written by wk_http_stop */
     struct event *stop_event;
-    struct event *round_event; /* runs behind the events that are due together with the first call */
+    /* runs behind the events that are due together with the first call */
+    struct event *round_event;
     int holding;               /* calls wait for round_event */
     int stopping;
+    struct wk_chunk *spare; /* memory for requests to come, request.c */
+    int n_spare;
     struct wk_req *reqs; /* under way, doubly linked */
     int64_t n_reqs;
 };

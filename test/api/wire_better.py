@@ -2,6 +2,7 @@
 
 BETTER: scenario -> (rule, {connection: lines that are expected instead of the recorded ones}).
 A connection that is not named is expected as recorded.
+LIMITS: the same for what we do not do as specified yet; these are listed at every run.
 """
 import json
 
@@ -36,6 +37,14 @@ PROXY = "wkproto 9: TCP6, LOCAL and JSON after the PROXY header are understood"
 JSON_START = "jsonrpc 2: a refused connect is answered with an error object and closed"
 JSON_NEXT = "jsonrpc 4: the bad object is used up, codes tell the kind of error; clients 3: ping has a result"
 JSON_PING = "clients 3: the answer to ping has an empty result"
+
+def event(number, key, kind, status, payload, stamp):
+    data = {"channel_id": "g-ev", "channel_type": 2, "client_msg_no": "ev-msg-1", "event_key": key,
+            "from_uid": "src", "message_id": "ID", "msg_event_seq": number - 1, "payload": payload,
+            "stream_status": status}
+    return "JSON " + json.dumps({"jsonrpc": "2.0", "method": "event", "params": {
+        "data": data, "id": "e-%d" % number, "timestamp": stamp, "type": kind}}, sort_keys=True)
+
 
 BETTER = {
     "connect_bad_token": (START, {"A": [ack(2), "CLOSED"]}),
@@ -144,4 +153,20 @@ BETTER = {
         "jsonrpc": "2.0", "method": "disconnect",
         "params": {"reason": "login in other device", "reasonCode": 12}}, sort_keys=True),
         "WS close 1000", "CLOSED"]}),
+    "json_event_stream": ("clients 3: recv always has a header", {"A": [
+        "HTTP 101", joined(), "JSON " + json.dumps({"jsonrpc": "2.0", "method": "recv", "params": {
+            "channelId": "g-ev", "channelType": 2, "clientMsgNo": "ev-msg-1", "fromUid": "src", "header": {},
+            "messageId": "MESSAGEID", "messageSeq": 1, "payload": "eyJ0eXBlIjoxfQ==",
+            "setting": {"stream": True}, "timestamp": "NOW"}}, sort_keys=True),
+        event(1, "main", "stream.delta", "open", {"delta": "hi"}, 1700000000123),
+        event(2, "__finish__", "stream.finish", "closed", {}, 1700000000456)]}),
+}
+
+LIMITS = {
+    "ws_unmasked": ("libwebsockets takes unmasked frames instead of closing with 1002",
+                    {"A": ["HTTP 101", ack(), "PONG", "PONG"]}),
+    "ws_tcp_protocol_on_ws_port": ("bytes that are no HTTP request are answered 403 instead of 400",
+                                   {"A": ["HTTP 403", "CLOSED"]}),
+    "json_error_not_json": ("an object whose braces do not match is waited for until it is too large",
+                            {"A": ["HTTP 101", joined()]}),
 }

@@ -59,12 +59,14 @@ export class Server {
     const env = Object.fromEntries(Object.entries(process.env).filter(([k]) => !k.startsWith('WK_')));
     this.process = spawn(this.binary, ['--config', this.config],
       { cwd: this.folder, env, stdio: ['ignore', output.fd, output.fd] });
-    this.ended = new Promise((done) => { this.process.once('exit', (code, signal) => done(code ?? signal)); });
-    this.process.once('error', () => {});
+    this.ended = new Promise((done) => {
+      this.process.once('exit', (code, signal) => done(code ?? signal));
+      this.process.once('error', (error) => { this.broken = true; done(error.message); });
+    });
     await output.close();
     const limit = Date.now() + START_MS;
     while (!await this.answers()) {
-      if (Date.now() > limit || this.process.exitCode !== null)
+      if (Date.now() > limit || this.broken || this.process.exitCode !== null)
         throw new Error(`the server does not start:\n${await this.tail()}`);
       await sleep(30);
     }

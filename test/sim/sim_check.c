@@ -57,9 +57,9 @@ static void check_leader(struct sim_node *n, uint32_t group, uint64_t term)
     reg->leaders[term] = n->id;
 }
 
-/* applied <= commit <= what a majority of voters holds on stable storage.  A leader counts entries of
- * its own term only; what somebody applied already it may learn to be committed from a follower that
- * was offered that position. */
+/* applied <= commit <= what a majority of voters holds on stable storage.  A leader counts entries
+ * of its own term only; what somebody applied already it may learn to be committed from a follower
+ * that was offered that position. */
 static void check_commit(struct sim_node *n, uint32_t group, const struct wk_raft_status *st)
 {
     struct sim *s = n->sim;

@@ -122,7 +122,8 @@ static void open_log_folder(struct cl *c)
     struct wkim_error err = { 0 };
     char path[600];
 
-    if (wk_fs_posix_new(&c->posix, tmpdir_path(&c->dir, path, sizeof(path), "log"), &err) != WKIM_OK)
+    if (wk_fs_posix_new(&c->posix, tmpdir_path(&c->dir, path, sizeof(path), "log"), &err) !=
+        WKIM_OK)
         give_up("%s", err.text);
     c->fs = (struct wk_fs){ c,       fs_open,     fs_close,  fs_pwritev, fs_pread,    fs_sync,
                             fs_size, fs_allocate, fs_rename, fs_unlink,  fs_sync_dir, fs_list };
@@ -143,8 +144,15 @@ int cl_try_up(struct cl *c)
                             .token_auth = c->opt.token_auth,
                             .allowlist_off_of_person = !c->opt.strict_allow,
                             .idempotent = !c->opt.not_idempotent,
-                            .idle_channels_max = c->opt.idle_channels_max ? c->opt.idle_channels_max : 64,
+                            .idle_channels_max =
+                                c->opt.idle_channels_max ? c->opt.idle_channels_max : 64,
                             .conversations_max = 1000,
+                            .event_streams_max = 100,
+                            .event_bytes_max = 16777216,
+                            .event_deltas_max = 1000,
+                            .event_idle_ms = 60000,
+                            .event_sweep_ms = 10000,
+                            .event_push_private = true,
                             .manager_uid = wk_str("____manager"),
                             .visitor_suffix = wk_str("___vstr"),
                             .online_cmd_channel_id = wk_str("systemcmdonline") };
@@ -439,8 +447,8 @@ uint32_t cl_shard_index(const struct cl *c, const char *key)
     return cl_slot(c, key) % c->opt.shards;
 }
 
-const char *cl_name_on(const struct cl *c, char *out, size_t cap, const char *prefix, uint32_t shard,
-                       unsigned n)
+const char *cl_name_on(const struct cl *c, char *out, size_t cap, const char *prefix,
+                       uint32_t shard, unsigned n)
 {
     for (unsigned i = 0;; i++) {
         snprintf(out, cap, "%s%u", prefix, i);

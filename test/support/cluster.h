@@ -1,7 +1,8 @@
 /* A node without threads of its own and without network: shards polled by the test, rows in memory,
- * the log in a folder of its own, the im machine on top.  While one shard is polled the others count
- * as foreign, so that everything that crosses shards travels by post and the test decides the order.
- * The clock is the test's.  Every function ends the process with a message when it cannot do its part. */
+ * the log in a folder of its own, the im machine on top.  While one shard is polled the others
+ * count as foreign, so that everything that crosses shards travels by post and the test decides the
+ * order. The clock is the test's.  Every function ends the process with a message when it cannot do
+ * its part. */
 #ifndef TEST_CLUSTER_H
 #define TEST_CLUSTER_H
 #include <semaphore.h>
@@ -43,7 +44,8 @@ struct cl_answer {
     struct wk_buf out;
 };
 
-void cl_new(struct cl *c, const struct cl_options *opt); /* opt NULL: 2 shards, 8 slots; ready at return */
+/* opt NULL: 2 shards, 8 slots; ready at return */
+void cl_new(struct cl *c, const struct cl_options *opt);
 void cl_free(struct cl *c);
 /* Stop the cluster; wipe: what was not flushed is lost, as after a power cut (the log stays). */
 void cl_down(struct cl *c, bool wipe);
@@ -55,7 +57,8 @@ void cl_crash(struct cl *c);
 void cl_wipe_log(struct cl *c); /* between down and up */
 
 bool cl_poll(struct cl *c, uint32_t shard); /* one round of one shard; true: it has more to do */
-void cl_settle(struct cl *c);               /* until nothing moves any more; waits for disk and readers */
+/* until nothing moves any more; waits for disk and readers */
+void cl_settle(struct cl *c);
 void cl_advance(struct cl *c, uint64_t ms); /* the clock goes on, then as settle */
 /* Until cond(arg) holds. */
 void cl_until(struct cl *c, bool (*cond)(void *arg), void *arg);
@@ -65,7 +68,8 @@ struct cl_call {
     struct wk_call call;
     bool done;
 };
-void cl_begin(struct cl *c, struct cl_call *out, uint16_t op, uint32_t slot, struct wk_buf *in_take);
+void cl_begin(struct cl *c, struct cl_call *out, uint16_t op, uint32_t slot,
+              struct wk_buf *in_take);
 struct cl_answer cl_take(struct cl *c, struct cl_call *call); /* waits */
 /* Begin and take.  The answer's bytes are freed by cl_answer_fini. */
 struct cl_answer cl_do(struct cl *c, uint16_t op, uint32_t slot, struct wk_buf *in_take);
@@ -75,8 +79,8 @@ void cl_answer_fini(struct cl_answer *a);
 uint32_t cl_slot(const struct cl *c, const char *key);
 uint32_t cl_shard_index(const struct cl *c, const char *key);
 /* The n-th text prefix0, prefix1 ... whose slot lives on the shard; in out. */
-const char *cl_name_on(const struct cl *c, char *out, size_t cap, const char *prefix, uint32_t shard,
-                       unsigned n);
+const char *cl_name_on(const struct cl *c, char *out, size_t cap, const char *prefix,
+                       uint32_t shard, unsigned n);
 uint64_t cl_hash(struct cl *c);                      /* of every row of the store */
 size_t cl_outbox(struct cl *c, uint32_t slot);       /* rows that wait there */
 
@@ -94,7 +98,8 @@ struct cl_send {
 void cl_send_begin(struct cl *c, struct cl_call *out, const struct cl_send *s);
 struct cl_answer cl_send(struct cl *c, const struct cl_send *s);
 /* Reason; *seq may be NULL. */
-int cl_text(struct cl *c, const char *from, uint8_t type, const char *to, const char *payload, uint64_t *seq);
+int cl_text(struct cl *c, const char *from, uint8_t type, const char *to, const char *payload,
+            uint64_t *seq);
 int cl_flags(struct cl *c, uint8_t type, const char *id, uint32_t flags);
 /* uids: separated by spaces, may be empty. */
 int cl_list(struct cl *c, uint8_t type, const char *id, uint8_t list, uint8_t op, const char *uids);
@@ -106,12 +111,14 @@ struct cl_conversation {
     uint64_t unread, read_seq, last_seq, n_recents;
     char channel_id[64];
 };
-struct cl_conversation cl_conversation(struct cl *c, const char *uid, uint8_t type, const char *peer);
+struct cl_conversation cl_conversation(struct cl *c, const char *uid, uint8_t type,
+                                       const char *peer);
 size_t cl_conversations(struct cl *c, const char *uid); /* rows that exist */
-int cl_conv_move(struct cl *c, const char *uid, uint8_t type, const char *peer, uint8_t kind, uint64_t n);
+int cl_conv_move(struct cl *c, const char *uid, uint8_t type, const char *peer, uint8_t kind,
+                 uint64_t n);
 /* "1,2,3": the message numbers found; `more` may be NULL. */
-void cl_history(struct cl *c, uint8_t type, const char *stored, uint64_t start, uint64_t end, uint32_t limit,
-                bool up, char *out, size_t cap, bool *more);
+void cl_history(struct cl *c, uint8_t type, const char *stored, uint64_t start, uint64_t end,
+                uint32_t limit, bool up, char *out, size_t cap, bool *more);
 
 /* ---- a connected client ---------------------------------------------------------------------- */
 struct cl_push {

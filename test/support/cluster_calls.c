@@ -40,7 +40,8 @@ void cl_send_begin(struct cl *c, struct cl_call *out, const struct cl_send *s)
                            .from_uid = wk_str(s->from),
                            .client_msg_no = wk_str(s->no ? s->no : ""),
                            .payload = wk_str(s->payload ? s->payload : "") };
-    struct im_send_head h = { .bits = (uint8_t)((s->api ? IM_SEND_API : 0) | (s->list ? IM_SEND_LIST : 0)),
+    struct im_send_head h = { .bits = (uint8_t)((s->api ? IM_SEND_API : 0) |
+                                                (s->list ? IM_SEND_LIST : 0)),
                               .conn_id = s->conn_id,
                               .uids = wk_buf_slice(&uids) };
     bool person = s->type == WKIM_CHANNEL_PERSON && !s->api;
@@ -62,7 +63,8 @@ struct cl_answer cl_send(struct cl *c, const struct cl_send *s)
     return a;
 }
 
-int cl_text(struct cl *c, const char *from, uint8_t type, const char *to, const char *payload, uint64_t *seq)
+int cl_text(struct cl *c, const char *from, uint8_t type, const char *to, const char *payload,
+            uint64_t *seq)
 {
     struct cl_answer a =
         cl_send(c, &(struct cl_send){ .from = from, .type = type, .to = to, .payload = payload });
@@ -132,7 +134,8 @@ static struct cl_answer sync_rows(struct cl *c, const char *uid)
     return cl_do(c, IM_CONV_SYNC, cl_slot(c, uid), &b);
 }
 
-struct cl_conversation cl_conversation(struct cl *c, const char *uid, uint8_t type, const char *peer)
+struct cl_conversation cl_conversation(struct cl *c, const char *uid, uint8_t type,
+                                       const char *peer)
 {
     struct cl_answer a = sync_rows(c, uid);
     struct wk_cursor cur = wk_cursor(wk_buf_slice(&a.out));
@@ -173,7 +176,8 @@ size_t cl_conversations(struct cl *c, const char *uid)
     return n;
 }
 
-int cl_conv_move(struct cl *c, const char *uid, uint8_t type, const char *peer, uint8_t kind, uint64_t n)
+int cl_conv_move(struct cl *c, const char *uid, uint8_t type, const char *peer, uint8_t kind,
+                 uint64_t n)
 {
     struct wk_buf b = WK_BUF_INIT, sid = WK_BUF_INIT;
 
@@ -187,8 +191,8 @@ int cl_conv_move(struct cl *c, const char *uid, uint8_t type, const char *peer, 
     return cl_do_code(c, IM_CONV_MOVE, cl_slot(c, uid), &b);
 }
 
-void cl_history(struct cl *c, uint8_t type, const char *stored, uint64_t start, uint64_t end, uint32_t limit,
-                bool up, char *out, size_t cap, bool *more)
+void cl_history(struct cl *c, uint8_t type, const char *stored, uint64_t start, uint64_t end,
+                uint32_t limit, bool up, char *out, size_t cap, bool *more)
 {
     struct wk_buf b = WK_BUF_INIT;
 
@@ -236,7 +240,8 @@ static void on_push(struct im_conn *im, const struct im_push *p)
     copy(out->payload, sizeof(out->payload), p->record->payload);
 }
 
-static void on_kick(struct im_conn *im, uint8_t reason, const char *text, uint32_t delay_ms, bool silent)
+static void on_kick(struct im_conn *im, uint8_t reason, const char *text, uint32_t delay_ms,
+                    bool silent)
 {
     struct cl_conn *conn = WK_CONTAINER(im, struct cl_conn, im);
 
@@ -259,7 +264,9 @@ static void on_describe(struct im_conn *im, struct wk_buf *out)
     wk_buf_str(out, im->uid);
 }
 
-static const struct im_conn_ops ops = { .push = on_push, .event = on_event, .kick = on_kick, .describe = on_describe };
+static const struct im_conn_ops ops = {
+    .push = on_push, .event = on_event, .kick = on_kick, .describe = on_describe
+};
 
 static bool is_done(void *arg)
 {

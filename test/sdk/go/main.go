@@ -180,30 +180,22 @@ func groupMessage(a, b *user) error {
 	return errors.Join(same("text", string(m.Payload), "to all"), same("channel", m.ChannelID, id))
 }
 
-// One at a time, both ways at once: one SENDACK or RECV is never behind another for long.
+// One at a time, both ways: the next goes out when the SENDACK and the RECV are there.
 func oneAfterAnother(a, b *user) error {
-	beforeA, beforeB := a.count(), b.count()
-	errs := make(chan error, 2)
-	for _, pair := range [][2]*user{{a, b}, {b, a}} {
-		go func(from, to *user) {
-			for i := 0; i < burst; i++ {
-				ack, err := from.send(fmt.Sprintf("%s %d", from.uid, i), to.uid, person)
-				if err != nil {
-					errs <- fmt.Errorf("message %d: %w", i, err)
-					return
-				}
-				if ack.MessageSeq == 0 {
-					errs <- fmt.Errorf("message %d has no seq", i)
-					return
-				}
-			}
-			errs <- nil
-		}(pair[0], pair[1])
-		if err := <-errs; err != nil {
-			return err
+	for i := 0; i < 2*burst; i++ {
+		from, to := a, b
+		if i%2 == 1 {
+			from, to = b, a
+		}
+		before := to.count()
+		if _, err := from.send(fmt.Sprintf("%s %d", from.uid, i), to.uid, person); err != nil {
+			return fmt.Errorf("message %d: %w", i, err)
+		}
+		if err := to.waitFor(before+1, limit); err != nil {
+			return fmt.Errorf("message %d: %w", i, err)
 		}
 	}
-	return errors.Join(a.waitFor(beforeA+burst, limit), b.waitFor(beforeB+burst, limit))
+	return nil
 }
 
 // The SDK takes one frame from each read of its socket: what arrived with an earlier frame waits for
@@ -286,7 +278,7 @@ func main() {
 	}
 	report("two people write to each other", func() error { return sendAndReceive(a, b) })
 	report("a group reaches its members", func() error { return groupMessage(a, b) })
-	report("100 messages one after another, both ways", func() error { return oneAfterAnother(a, b) })
+	report("200 messages one after another, both ways", func() error { return oneAfterAnother(a, b) })
 	for i := 1; i <= 3; i++ {
 		report(fmt.Sprintf("%d messages at once, round %d", burst, i),
 			func() error { return manyAtOnce(fmt.Sprintf("%s-burst%d", name, i)) })

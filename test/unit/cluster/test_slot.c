@@ -58,7 +58,8 @@ static enum wk_call_result m_handle(void *user, struct wk_slot *slot, struct wk_
     case OP_HOLD: held = call; return WK_CALL_PENDING;
     case OP_FORWARD:
         wk_call_forward(wk_slot_cluster(slot), call,
-                        (wk_slot_id(slot) + 1) % wk_cluster_slot_count(wk_slot_cluster(slot)), OP_ADD);
+                        (wk_slot_id(slot) + 1) % wk_cluster_slot_count(wk_slot_cluster(slot)),
+                        OP_ADD);
         return WK_CALL_PENDING;
     default: return WK_CALL_PROPOSE;
     }
@@ -307,6 +308,12 @@ static void calls_under_way_are_answered_when_the_cluster_goes(void **state)
     cl_up(&c);
 }
 
+static bool four_serve(void *arg)
+{
+    (void)arg;
+    return wk_cluster_ready(c.cluster) == 4;
+}
+
 static void the_slot_count_of_the_data_wins_over_the_configuration(void **state)
 {
     (void)state;
@@ -316,7 +323,7 @@ static void the_slot_count_of_the_data_wins_over_the_configuration(void **state)
     assert_int_equal(cl_try_up(&c), WKIM_OK);
     assert_int_equal(wk_cluster_slot_count(c.cluster), 4);
     c.opt.slots = 4;
-    cl_settle(&c);
+    cl_until(&c, four_serve, NULL);
     assert_int_equal(get(3), 1);
 }
 

@@ -18,7 +18,8 @@ static int setup(void **state)
     (void)state;
     sem_init(&told, 0, 0);
     wk_shard_init(&shard, 0, 1);
-    return wk_loop_new(&loop, &shard, NULL) == WKIM_OK && wk_loop_start(loop, NULL) == WKIM_OK ? 0 : -1;
+    return wk_loop_new(&loop, &shard, NULL) == WKIM_OK && wk_loop_start(loop, NULL) == WKIM_OK ? 0
+                                                                                               : -1;
 }
 
 static int teardown(void **state)
@@ -117,7 +118,8 @@ static void open_io(struct wk_shard *s, struct wk_post *post)
 {
     struct peer *p = WK_CONTAINER(post, struct peer, open);
     (void)s;
-    if (wk_io_open(&p->io, loop, p->fd, ready) != WKIM_OK || wk_io_want(&p->io, WK_IO_READ) != WKIM_OK)
+    if (wk_io_open(&p->io, loop, p->fd, ready) != WKIM_OK ||
+        wk_io_want(&p->io, WK_IO_READ) != WKIM_OK)
         abort();
     sem_post(&told);
 }

@@ -79,8 +79,11 @@ static void the_outbox_is_run_again_after_a_crash_between_slots(void **state)
         if (cl_shard_index(&c, pair) == 0)
             break;
     }
-    r = (struct wk_record){ .channel_type = PERSON, .message_id = 1, .channel_id = wk_buf_slice(&sid),
-                            .from_uid = wk_str(a), .payload = wk_str("x") };
+    r = (struct wk_record){ .channel_type = PERSON,
+                            .message_id = 1,
+                            .channel_id = wk_buf_slice(&sid),
+                            .from_uid = wk_str(a),
+                            .payload = wk_str("x") };
     im_send_encode(&in, &(struct im_send_head){ .bits = IM_SEND_API }, &r);
     cl_begin(&c, &call, IM_SEND, cl_slot(&c, pair), &in);
     for (unsigned i = 0; cl_outbox(&c, cl_slot(&c, pair)) == 0; i++) {
@@ -92,7 +95,8 @@ static void the_outbox_is_run_again_after_a_crash_between_slots(void **state)
     assert_true(call.done);
     wk_call_fini(&call.call);
     cl_up(&c);
-    cl_advance(&c, 1000); /* the other slot may have become ready later: the effect is tried again */
+    /* the other slot may have become ready later: the effect is tried again */
+    cl_advance(&c, 1000);
     assert_int_equal(cl_outbox(&c, cl_slot(&c, pair)), 0);
     assert_int_equal(cl_conversations(&c, a), 1);
     expect_unread(b, PERSON, a, 1);
@@ -197,7 +201,8 @@ static void adding_a_member_again_keeps_its_positions(void **state)
 static void live_channels_make_no_conversations(void **state)
 {
     (void)state;
-    assert_int_equal(cl_list(&c, WKIM_CHANNEL_LIVE, "show", WK_LIST_SUBSCRIBER, WKIM_LIST_ADD, "u1"), WKIM_OK);
+    assert_int_equal(
+        cl_list(&c, WKIM_CHANNEL_LIVE, "show", WK_LIST_SUBSCRIBER, WKIM_LIST_ADD, "u1"), WKIM_OK);
     assert_int_equal(cl_conversations(&c, "u1"), 0);
 }
 

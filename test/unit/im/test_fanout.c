@@ -34,7 +34,10 @@ static int teardown(void **state)
 
 static void begin_send(struct cl_call *call, const char *text)
 {
-    cl_send_begin(&c, call, &(struct cl_send){ .from = IM_SYSTEM_UID, .type = GROUP, .to = "g", .payload = text, .api = true });
+    cl_send_begin(
+        &c, call,
+        &(struct cl_send){
+            .from = IM_SYSTEM_UID, .type = GROUP, .to = "g", .payload = text, .api = true });
 }
 
 static void finish_send(struct cl_call *call)
@@ -141,8 +144,8 @@ static void enter_last(struct cl_conn *conn, uint32_t shard)
     }
 }
 
-/* The deliveries to the other shard go on with the members of their time; the conversations of those
- * who leave are on that shard, too, so the change is left unanswered here. */
+/* The deliveries to the other shard go on with the members of their time; the conversations of
+ * those who leave are on that shard, too, so the change is left unanswered here. */
 static void members_may_change_during_a_delivery(void **state)
 {
     (void)state;
@@ -232,8 +235,13 @@ static void listed_receivers_get_it_whoever_subscribes(void **state)
 
     assert_int_equal(cl_login(&c, &x1, "x1", "d", 0, NULL), OK);
     assert_int_equal(cl_login(&c, &x3, "x3", "d", 0, NULL), OK);
-    (void)cl_send(&c, &(struct cl_send){ .from = IM_SYSTEM_UID, .type = WKIM_CHANNEL_TEMP, .to = "77", .cmd = true,
-                                         .api = true, .list = list, .payload = "p" });
+    (void)cl_send(&c, &(struct cl_send){ .from = IM_SYSTEM_UID,
+                                         .type = WKIM_CHANNEL_TEMP,
+                                         .to = "77",
+                                         .cmd = true,
+                                         .api = true,
+                                         .list = list,
+                                         .payload = "p" });
     cl_settle(&c);
     assert_int_equal(x1.n_pushes, 1);
     assert_string_equal(x1.pushes[0].channel, "77" IM_CMD_SUFFIX);

@@ -17,8 +17,10 @@ static int setup_ten(void **state)
         char no[16], text[16];
         snprintf(no, sizeof(no), "no%d", i % 9); /* no0 twice */
         snprintf(text, sizeof(text), "t%d", i);
-        const struct cl_answer a = cl_send(&c, &(struct cl_send){ .from = "u1", .type = GROUP, .to = "g", .no = no,
-                                                                  .payload = text, .api = true });
+        const struct cl_answer a = cl_send(
+            &c,
+            &(struct cl_send){
+                .from = "u1", .type = GROUP, .to = "g", .no = no, .payload = text, .api = true });
         if (a.number[1] != (uint64_t)i + 1)
             return -1;
     }
@@ -32,7 +34,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static void expect(uint64_t start, uint64_t end, uint32_t limit, bool up, const char *seqs, bool more)
+static void expect(uint64_t start, uint64_t end, uint32_t limit, bool up, const char *seqs,
+                   bool more)
 {
     char got[128];
     bool got_more;
@@ -137,8 +140,8 @@ static const char *lookup(uint8_t oldest, uint64_t seq, int64_t id, const char *
     while (wk_cursor_left(&cur) && !cur.bad) {
         struct wk_record r;
         assert_int_equal(wk_record_decode(&r, wk_cursor_str(&cur)), WKIM_OK);
-        at += (size_t)snprintf(out + at, sizeof(out) - at, "%s%.*s", at ? " " : "", (int)r.payload.n,
-                               (const char *)r.payload.p);
+        at += (size_t)snprintf(out + at, sizeof(out) - at, "%s%.*s", at ? " " : "",
+                               (int)r.payload.n, (const char *)r.payload.p);
     }
     cl_answer_fini(&a);
     return out;
@@ -177,7 +180,10 @@ static void the_last_number_is_zero_for_an_unknown_channel(void **state)
 {
     (void)state;
     assert_int_equal(last(), 0);
-    assert_int_equal(cl_send(&c, &(struct cl_send){ .from = "u", .type = GROUP, .to = "g", .api = true }).number[1], 1);
+    assert_int_equal(
+        cl_send(&c, &(struct cl_send){ .from = "u", .type = GROUP, .to = "g", .api = true })
+            .number[1],
+        1);
     assert_int_equal(last(), 1);
 }
 
@@ -185,15 +191,24 @@ static void the_last_number_is_zero_for_an_unknown_channel(void **state)
 static void expired_messages_are_not_shown(void **state)
 {
     (void)state;
-    const struct cl_send keep = { .from = "u1", .type = GROUP, .to = "g", .payload = "keep", .api = true };
-    const struct cl_send over = { .from = "u1", .type = GROUP, .to = "g", .payload = "over", .api = true, .expire_s = 60 };
-    const struct cl_send far = { .from = "u1", .type = GROUP, .to = "g", .payload = "far", .api = true,
+    const struct cl_send keep = {
+        .from = "u1", .type = GROUP, .to = "g", .payload = "keep", .api = true
+    };
+    const struct cl_send over = {
+        .from = "u1", .type = GROUP, .to = "g", .payload = "over", .api = true, .expire_s = 60
+    };
+    const struct cl_send far = { .from = "u1",
+                                 .type = GROUP,
+                                 .to = "g",
+                                 .payload = "far",
+                                 .api = true,
                                  .expire_s = UINT32_MAX };
 
     (void)cl_send(&c, &keep);
     (void)cl_send(&c, &over);
     (void)cl_send(&c, &far);
     expect(0, 0, 10, false, "1,3", false);
+    expect(0, 0, 2, false, "1,3", true); /* the hidden one does not take a place */
     assert_string_equal(lookup(0, 2, 0, NULL), "");
     assert_string_equal(lookup(0, 3, 0, NULL), "far");
 }
@@ -230,8 +245,10 @@ static void purge_deletes_everything_but_the_counter(void **state)
     }
     assert_int_equal(cl_flags(&c, GROUP, "g", 0), WKIM_OK); /* founded again */
     assert_int_equal(cl_text(&c, "u1", GROUP, "g", "x", NULL), WKIM_REASON_NOT_SUBSCRIBER);
-    const struct cl_answer a = cl_send(&c, &(struct cl_send){ .from = "u1", .type = GROUP, .to = "g", .no = "no3",
-                                                              .payload = "t3", .api = true });
+    const struct cl_answer a = cl_send(
+        &c,
+        &(struct cl_send){
+            .from = "u1", .type = GROUP, .to = "g", .no = "no3", .payload = "t3", .api = true });
     assert_int_equal(a.number[1], 11);
     cl_restart(&c, true);
     assert_int_equal(last(), 11);

@@ -1,4 +1,5 @@
-/* Subscribers, allow and deny lists: what they hold and what their changes mean for conversations. */
+/* Subscribers, allow and deny lists: what they hold and what their changes mean for
+ * conversations. */
 #include "im_test.h"
 
 static struct cl c;
@@ -25,8 +26,8 @@ static int teardown(void **state)
 }
 
 /* "a b c": uids of a list, from `after` on. */
-static const char *members(uint8_t type, const char *id, uint8_t list, const char *after, uint32_t limit,
-                           bool *more)
+static const char *members(uint8_t type, const char *id, uint8_t list, const char *after,
+                           uint32_t limit, bool *more)
 {
     static char out[512];
     struct wk_buf b = WK_BUF_INIT;
@@ -226,7 +227,8 @@ int main(void)
         T(removing_a_subscriber_removes_its_conversation),
         T(a_set_removes_and_makes_conversations_and_keeps_the_rest),
         T(the_deny_list_takes_the_conversation_and_gives_it_back_as_read),
-        cmocka_unit_test_setup_teardown(a_persons_allow_list_makes_both_conversations, setup_strict, teardown),
+        cmocka_unit_test_setup_teardown(a_persons_allow_list_makes_both_conversations, setup_strict,
+                                        teardown),
         T(a_person_deny_list_takes_the_listed_ones_conversation),
         T(channels_beyond_the_cache_are_read_again),
     };

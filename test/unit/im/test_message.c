@@ -20,7 +20,8 @@ static int teardown(void **state)
 
 static struct cl_answer say(const char *from, const char *to, const char *no, const char *payload)
 {
-    return cl_send(&c, &(struct cl_send){ .from = from, .type = PERSON, .to = to, .no = no, .payload = payload });
+    return cl_send(&c, &(struct cl_send){
+                           .from = from, .type = PERSON, .to = to, .no = no, .payload = payload });
 }
 
 static void numbers_have_no_gaps_over_batches_and_restarts(void **state)
@@ -32,14 +33,17 @@ static void numbers_have_no_gaps_over_batches_and_restarts(void **state)
     add_members(&c, "g", "u1");
     for (int round = 0; round < 6; round++) {
         for (int i = 0; i < 50; i++) /* all of one round: one entry or a few */
-            cl_send_begin(&c, &calls[i], &(struct cl_send){ .from = "u1", .type = GROUP, .to = "g", .payload = "x" });
+            cl_send_begin(
+                &c, &calls[i],
+                &(struct cl_send){ .from = "u1", .type = GROUP, .to = "g", .payload = "x" });
         for (int i = 0; i < 50; i++) {
             struct cl_answer a = cl_take(&c, &calls[i]);
             cl_answer_fini(&a);
             assert_int_equal(a.code, WKIM_OK);
             assert_int_equal(a.number[1], ++expected);
         }
-        assert_int_equal(cl_text(&c, "u2", GROUP, "g", "refused", NULL), WKIM_REASON_NOT_SUBSCRIBER);
+        assert_int_equal(cl_text(&c, "u2", GROUP, "g", "refused", NULL),
+                         WKIM_REASON_NOT_SUBSCRIBER);
         cl_restart(&c, round % 2);
     }
     char seqs[64];
@@ -81,8 +85,12 @@ static void same_number_and_other_payload_or_sender_is_a_new_message(void **stat
 static void a_resend_in_the_same_batch_is_one_message(void **state)
 {
     (void)state;
-    const struct cl_send s = { .from = "u1", .type = PERSON, .to = "u2", .no = "n", .payload = "p" };
-    const struct cl_send other = { .from = "u1", .type = PERSON, .to = "u2", .no = "n", .payload = "q" };
+    const struct cl_send s = {
+        .from = "u1", .type = PERSON, .to = "u2", .no = "n", .payload = "p"
+    };
+    const struct cl_send other = {
+        .from = "u1", .type = PERSON, .to = "u2", .no = "n", .payload = "q"
+    };
     struct cl_call calls[4];
     struct cl_answer a[4];
 
@@ -186,8 +194,11 @@ static void no_persist_is_delivered_and_not_stored(void **state)
     struct cl_conn u2;
 
     assert_int_equal(cl_login(&c, &u2, "u2", "d", 0, NULL), OK);
-    const struct cl_answer a = cl_send(&c, &(struct cl_send){ .from = "u1", .type = PERSON, .to = "u2",
-                                                              .payload = "p", .flags = WKIM_FLAG_NO_PERSIST });
+    const struct cl_answer a = cl_send(&c, &(struct cl_send){ .from = "u1",
+                                                              .type = PERSON,
+                                                              .to = "u2",
+                                                              .payload = "p",
+                                                              .flags = WKIM_FLAG_NO_PERSIST });
     cl_settle(&c);
     assert_int_equal(a.reason, OK);
     assert_int_equal(a.number[1], 0);
@@ -229,7 +240,9 @@ static void a_message_to_oneself_arrives_once(void **state)
 
     assert_int_equal(cl_login(&c, &web, "u1", "web", 1, NULL), OK);
     assert_int_equal(cl_login(&c, &phone, "u1", "phone", 0, NULL), OK);
-    (void)cl_send(&c, &(struct cl_send){ .from = "u1", .type = PERSON, .to = "u1", .payload = "p", .conn_id = web.im.id });
+    (void)cl_send(
+        &c, &(struct cl_send){
+                .from = "u1", .type = PERSON, .to = "u1", .payload = "p", .conn_id = web.im.id });
     cl_settle(&c);
     assert_int_equal(phone.n_pushes, 1);
     assert_int_equal(web.n_pushes, 0);
@@ -244,7 +257,9 @@ static void the_system_sender_is_shown_empty_and_gets_no_copy(void **state)
 
     add_members(&c, "g", "u1");
     assert_int_equal(cl_login(&c, &u1, "u1", "d", 0, NULL), OK);
-    (void)cl_send(&c, &(struct cl_send){ .from = IM_SYSTEM_UID, .type = GROUP, .to = "g", .payload = "p", .api = true });
+    (void)cl_send(
+        &c, &(struct cl_send){
+                .from = IM_SYSTEM_UID, .type = GROUP, .to = "g", .payload = "p", .api = true });
     cl_settle(&c);
     assert_int_equal(u1.n_pushes, 1);
     assert_string_equal(u1.pushes[0].from, "");
@@ -256,8 +271,13 @@ static void a_command_is_shown_without_its_suffix_and_counts_on_its_own(void **s
 {
     (void)state;
     struct cl_conn u1;
-    const struct cl_send cmd = { .from = IM_SYSTEM_UID, .type = GROUP, .to = "g", .payload = "p", .api = true,
-                                 .cmd = true, .flags = WKIM_FLAG_SYNC_ONCE };
+    const struct cl_send cmd = { .from = IM_SYSTEM_UID,
+                                 .type = GROUP,
+                                 .to = "g",
+                                 .payload = "p",
+                                 .api = true,
+                                 .cmd = true,
+                                 .flags = WKIM_FLAG_SYNC_ONCE };
 
     add_members(&c, "g", "u1");
     assert_int_equal(cl_login(&c, &u1, "u1", "d", 0, NULL), OK);

@@ -26,7 +26,8 @@ static int teardown(void **state)
 
 static int from_api(const char *from, uint8_t type, const char *to)
 {
-    return cl_send(&c, &(struct cl_send){ .from = from, .type = type, .to = to, .api = true }).reason;
+    return cl_send(&c, &(struct cl_send){ .from = from, .type = type, .to = to, .api = true })
+        .reason;
 }
 
 static int send_to(const char *from, uint8_t type, const char *to)
@@ -37,10 +38,12 @@ static int send_to(const char *from, uint8_t type, const char *to)
 static void c0_open_types_do_not_look_at_ban_and_disband(void **state)
 {
     (void)state;
-    const uint8_t types[] = { WKIM_CHANNEL_CUSTOMER_SERVICE, WKIM_CHANNEL_INFO, WKIM_CHANNEL_VISITORS };
+    const uint8_t types[] = { WKIM_CHANNEL_CUSTOMER_SERVICE, WKIM_CHANNEL_INFO,
+                              WKIM_CHANNEL_VISITORS };
 
     for (size_t i = 0; i < sizeof(types); i++) {
-        assert_int_equal(cl_flags(&c, types[i], "u1", WKIM_CHANNEL_BAN | WKIM_CHANNEL_DISBAND), WKIM_OK);
+        assert_int_equal(cl_flags(&c, types[i], "u1", WKIM_CHANNEL_BAN | WKIM_CHANNEL_DISBAND),
+                         WKIM_OK);
         assert_int_equal(send_to("u1", types[i], "u1"), OK);
     }
     assert_int_equal(cl_flags(&c, WKIM_CHANNEL_AGENT, "u1@bot", WKIM_CHANNEL_BAN), WKIM_OK);

@@ -139,7 +139,8 @@ static void tokens_are_checked_except_for_visitors(void **state)
     token("u", 0, 0);
     assert_int_equal(cl_login(&c, &conns[0], "u", "d", 0, "wrong"), WKIM_REASON_AUTH_FAIL);
     assert_int_equal(cl_login(&c, &conns[0], "u", "d", 0, ""), WKIM_REASON_AUTH_FAIL);
-    assert_int_equal(cl_login(&c, &conns[0], "u", "d", 1, "t"), WKIM_REASON_AUTH_FAIL); /* per flag */
+    /* per flag */
+    assert_int_equal(cl_login(&c, &conns[0], "u", "d", 1, "t"), WKIM_REASON_AUTH_FAIL);
     assert_int_equal(cl_login(&c, &conns[0], "stranger", "d", 0, "t"), WKIM_REASON_AUTH_FAIL);
     assert_false(conns[0].im.registered);
     enter(0, "v___vstr", "d", 0, "");

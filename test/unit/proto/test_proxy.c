@@ -35,8 +35,8 @@ static void expect_refused(const char *line)
 }
 
 /* A version 2 header with `n` bytes of addresses, of which the first are `addresses`. */
-static wkim_slice v2(uint8_t *out, uint8_t command, uint8_t family, const void *addresses, size_t have,
-                     size_t n)
+static wkim_slice v2(uint8_t *out, uint8_t command, uint8_t family, const void *addresses,
+                     size_t have, size_t n)
 {
     memcpy(out, SIGNATURE, 12);
     out[12] = command;
@@ -52,7 +52,8 @@ static wkim_slice v2(uint8_t *out, uint8_t command, uint8_t family, const void *
 static void text_header_tells_the_source_and_leaves_the_rest(void **state)
 {
     (void)state;
-    expect_source(WK_LIT("PROXY TCP4 192.0.2.7 10.0.0.1 56324 5100\r\nhello"), 42, "192.0.2.7:56324");
+    expect_source(WK_LIT("PROXY TCP4 192.0.2.7 10.0.0.1 56324 5100\r\nhello"), 42,
+                  "192.0.2.7:56324");
     expect_source(WK_LIT("PROXY TCP6 2001:db8::1 ::1 4660 1\r\n"), 35, "2001:db8::1:4660");
     expect_source(WK_LIT("PROXY UNKNOWN\r\n"), 15, NULL);
     expect_source(WK_LIT("PROXY UNKNOWN ff::1 ff::2 1 2\r\nx"), 31, NULL);

@@ -232,7 +232,8 @@ static void only_hs256_with_expiry_and_name_is_accepted(void **state)
 
 static void a_changed_byte_anywhere_breaks_a_token(void **state)
 {
-    const char *token = forge("{\"alg\":\"HS256\"}", "{\"exp\":9999999999,\"username\":\"a\"}", "k");
+    const char *token =
+        forge("{\"alg\":\"HS256\"}", "{\"exp\":9999999999,\"username\":\"a\"}", "k");
     size_t n = strlen(token);
     char copy[1024];
     struct wk_jwt_claims c;

@@ -66,7 +66,8 @@ static void on_timer(struct wk_timer *t)
 
 static struct note note(char c)
 {
-    return (struct note){ .post.run = on_post, .hook.run = on_hook, .timer.fire = on_timer, .c = c };
+    return (
+        struct note){ .post.run = on_post, .hook.run = on_hook, .timer.fire = on_timer, .c = c };
 }
 
 static void posts_run_in_arrival_order(void **state)
@@ -99,7 +100,8 @@ static void a_post_of_a_post_runs_in_the_next_round(void **state)
 static void a_round_is_posts_then_timers_then_stages(void **state)
 {
     (void)state;
-    struct note post = note('p'), timer = note('t'), commit = note('1'), propose = note('2'), flush = note('3');
+    struct note post = note('p'), timer = note('t'), commit = note('1'), propose = note('2'),
+                flush = note('3');
 
     wk_shard_defer(&shard, WK_STAGE_FLUSH, &flush.hook);
     wk_shard_defer(&shard, WK_STAGE_PROPOSE, &propose.hook);

@@ -187,6 +187,24 @@ struct im_flush {
 
 static void want_flush(struct im_events *ev);
 
+bool im_events_saved(const struct im *im)
+{
+    return atomic_load(&im->event_unsaved) == 0;
+}
+
+static void note_unsaved(struct im_events *ev)
+{
+    bool unsaved = ev->flush_call || linked(&ev->dirty);
+
+    if (unsaved == ev->unsaved)
+        return;
+    ev->unsaved = unsaved;
+    if (unsaved)
+        atomic_fetch_add(&ev->is->im->event_unsaved, 1);
+    else
+        atomic_fetch_sub(&ev->is->im->event_unsaved, 1);
+}
+
 /* Not in the log: the pieces go once more, as a whole. */
 static void flush_failed(struct im_events *ev, struct im_stream *st)
 {
@@ -217,6 +235,7 @@ static void flush_done(struct wk_call *c)
     }
     if (linked(&ev->dirty))
         want_flush(ev);
+    note_unsaved(ev);
 }
 
 /* False: the command is full and something is left. */
@@ -276,6 +295,7 @@ static void flush(struct im_events *ev)
             flush_failed(ev, WK_CONTAINER(n, struct im_stream, flushing));
         if (failed)
             want_flush(ev);
+        note_unsaved(ev);
         return;
     }
     wk_call_init(&f->call, IM_EVENT_CHUNKS, in, flush_done);
@@ -299,6 +319,7 @@ static void want_flush(struct im_events *ev)
         flush(ev);
     else if (!ev->flush.pos && !ev->flush_call)
         (void)wk_timer_arm(&s->timers, &ev->flush, s->now_ms + FLUSH_MS);
+    note_unsaved(ev);
 }
 
 int im_event_chunks_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
@@ -573,6 +594,8 @@ void im_events_close(struct im_slot *is)
         WK_CONTAINER(n, struct im_put, link)->is = NULL;
     if (ev->flush_call)
         ev->flush_call->ev = NULL;
+    if (ev->unsaved)
+        atomic_fetch_sub(&is->im->event_unsaved, 1);
     while ((n = wk_list_pop(&ev->lru)))
         drop(is, WK_CONTAINER(n, struct im_stream, lru));
     wk_map_fini(&ev->streams);

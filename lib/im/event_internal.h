@@ -32,6 +32,7 @@ struct im_events {
     struct wk_timer flush, sweep;
     struct im_flush *flush_call; /* under way */
     size_t unsaved_bytes;
+    bool unsaved; /* counted in im.event_unsaved */
 };
 
 /* Also the prefix of its rows. */
@@ -45,7 +46,6 @@ struct im_lane *im_stream_lane(const struct im_stream *st, wkim_slice key);
 struct im_lane *im_stream_add_lane(struct im_stream *st, wkim_slice key); /* NULL: out of memory */
 
 /* event_view.c: JSON */
-void im_json_str(struct wk_buf *out, wkim_slice s);
 void im_view_answer(struct wk_buf *out, const struct im_event *e, uint64_t seq, uint8_t status);
 void im_view_push(struct wk_buf *out, const struct im_event *e, uint64_t seq, uint8_t status);
 /* Members of a message object, without braces; nothing when no event came. */

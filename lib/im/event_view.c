@@ -2,23 +2,7 @@
 #include "im/internal.h"
 #include <stdlib.h>
 #include "im/event_internal.h"
-
-void im_json_str(struct wk_buf *out, wkim_slice s)
-{
-    size_t from = 0;
-
-    wk_buf_u8(out, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        uint8_t b = s.p[i];
-        if (b >= 0x20 && b != '"' && b != '\\')
-            continue;
-        wk_buf_bytes(out, s.p + from, i - from);
-        wk_buf_printf(out, "\\u%04x", b);
-        from = i + 1;
-    }
-    wk_buf_bytes(out, s.p ? s.p + from : NULL, s.n - from);
-    wk_buf_u8(out, '"');
-}
+#include "proto/jsonrpc.h"
 
 static void lit(struct wk_buf *out, const char *s)
 {
@@ -28,7 +12,7 @@ static void lit(struct wk_buf *out, const char *s)
 static void member(struct wk_buf *out, const char *name, wkim_slice s)
 {
     lit(out, name);
-    im_json_str(out, s);
+    wk_json_string(out, s);
 }
 
 static void number(struct wk_buf *out, const char *name, uint64_t v)

@@ -129,6 +129,9 @@ struct im_conn {
 /* IM_LOGIN with call->mark = the im_conn: reason in call->reason; on success it is registered. */
 void im_conn_gone(struct im *im, struct im_conn *c); /* unregister; @shard of the uid's slot */
 
+/* Every delta of an event is in the log; any thread. */
+bool im_events_saved(const struct im *im);
+
 /* ---- notify queue (notify.c) ----------------------------------------------------------------- */
 /* Rows from from_id on, as repeated (u64 id, str record), at most max and, beyond the first, until
  * bytes_max; the record is empty when the message is gone.  Reader thread. */

@@ -104,6 +104,7 @@ struct im_shard {
 struct im {
     struct im_options opt;
     _Atomic uint64_t event_streams, event_bytes; /* in memory */
+    _Atomic uint64_t event_unsaved; /* slots with deltas that are not in the log yet */
     struct im_shard *shards;
 };
 

@@ -65,6 +65,14 @@ static void postpone(struct im_slot *is)
                wk_slot_id(is->slot));
 }
 
+static void postpone_run(struct run *r)
+{
+    struct im_slot *is = r->is;
+
+    free_run(r);
+    postpone(is);
+}
+
 static void forget_done(struct wk_call *c)
 {
     wk_call_fini(c);
@@ -99,7 +107,7 @@ static void run_finished(struct run *r)
         /* Still owed; the row stays until it worked. */
         struct wk_shard *s = wk_slot_shard(r->is->slot);
         if (wk_timer_arm(&s->timers, &r->retry, s->now_ms + RETRY_MS) != WKIM_OK)
-            free_run(r); /* the next leader finds the row */
+            postpone_run(r);
     } else {
         forget(r->is, r->id);
         free_run(r);

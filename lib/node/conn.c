@@ -66,6 +66,7 @@ void wk_conn_destroy(struct wk_conn *c)
     im_conn_gone(c->node->im, &c->im);
     wk_timer_disarm(&c->shard->timers, &c->timer);
     wk_timer_disarm(&c->shard->timers, &c->retry);
+    wk_timer_disarm(&c->shard->timers, &c->pace);
     wk_list_remove(&c->link);
     wk_conn_untrack_all(c);
     c->tr->close(c);
@@ -207,6 +208,7 @@ int wk_conn_new(struct wk_conn **out, struct wkim_node *n, const struct wk_trans
     c->flush.run = flush;
     c->timer.fire = on_timer;
     c->retry.fire = wk_conn_retry;
+    c->pace.fire = wk_conn_pace;
     c->im.ops = &wk_conn_im_ops;
     c->io.fd = -1;
     c->want_in = true;

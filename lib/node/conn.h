@@ -39,6 +39,7 @@ struct wk_conn {
     struct wk_hook flush;
     struct wk_timer timer;          /* idle limits, delayed close */
     struct wk_timer retry;
+    struct wk_timer pace;           /* the next frame of a client that wants them one by one */
     struct wk_post post;            /* adopt, move */
     struct wk_unacked *unacked;     /* ring */
     uint32_t unacked_head, unacked_n, unacked_cap;
@@ -53,6 +54,7 @@ struct wk_conn {
     uint64_t in_bytes, out_bytes;
     bool closed, move, want_in, proxy, json, paused;
     uint32_t target_slot;
+    uint32_t frame_left;            /* what is to be written of the frame begun */
     struct wk_buf head;             /* bytes of an incomplete PROXY header */
 };
 
@@ -78,6 +80,9 @@ void wk_conn_on_send(void *conn, const struct wk_send *s, uint8_t flags, wkim_sl
 int64_t wk_conn_on_send_refused(void *conn, const struct wk_send *s, uint8_t reason);
 /* conn_push.c */
 extern const struct im_conn_ops wk_conn_im_ops;
+
+/* socket.c */
+void wk_conn_pace(struct wk_timer *t);
 
 /* retry.c */
 int wk_conn_track(struct wk_conn *c, const struct im_push *p);

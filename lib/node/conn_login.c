@@ -132,6 +132,7 @@ void wk_conn_move(struct wk_conn *c)
     }
     c->tr->detach(c);
     wk_timer_disarm(&c->shard->timers, &c->timer);
+    wk_timer_disarm(&c->shard->timers, &c->pace);
     wk_list_remove(&c->link);
     wk_conn_per(c)->count.connections--;
     c->shard = to;

@@ -323,6 +323,11 @@ static void drain_shards(struct wkim_node *n)
     }
 }
 
+static int events_saved(const wkim_node *n)
+{
+    return im_events_saved(n->im);
+}
+
 int wkim_node_stop(wkim_node *n, int timeout_ms)
 {
     wkim_error err = { 0 };
@@ -332,6 +337,7 @@ int wkim_node_stop(wkim_node *n, int timeout_ms)
     atomic_store(&n->stopping, true);
     int rc = wait_until(n, idle, timeout_ms / 2);
     wk_node_hook_drain(n);
+    (void)wait_until(n, events_saved, timeout_ms / 5); /* by their timers */
     /* What is left after this is in the store or tried below. */
     (void)wait_until(n, wk_node_hook_idle, timeout_ms / 5);
     wk_cluster_refuse(n->cluster);
@@ -361,7 +367,7 @@ void wkim_node_free(wkim_node *n)
         return;
     if (n->started)
         (void)wkim_node_stop(n, 10000);
-    for (uint32_t i = 0; n->per && i < n->n_shards; i++)
+    for (uint32_t i = 0; n->per && n->shards && i < n->n_shards; i++)
         wk_loop_stop(n->per[i].loop); /* a start that failed half-way */
     if (n->cluster) {
         wk_cluster_free(n->cluster);
@@ -369,7 +375,7 @@ void wkim_node_free(wkim_node *n)
     }
     wk_node_hook_free(n);
     im_free(n->im);
-    for (uint32_t i = 0; n->per && i < n->n_shards; i++) {
+    for (uint32_t i = 0; n->per && n->shards && i < n->n_shards; i++) {
         struct wk_node_shard *p = &n->per[i];
         wk_conn_free_pool(p);
         wk_loop_free(p->loop);

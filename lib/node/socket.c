@@ -1,6 +1,11 @@
 /* Connections over a socket of ours: readiness from the shard's loop, reads into one buffer per
- * shard, one write per flush. */
+ * shard, one write per flush; for old clients one write per frame. */
 #include "node/conn.h"
+#include "proto/codec.h"
+
+#define PACED_VERSION_MAX 3
+#define PACED_BYTES_MAX 24576u
+#define PACE_MS 1
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -24,12 +29,55 @@ static void ready(struct wk_io *io, int what)
         wk_conn_destroy(c);
 }
 
+/* The Go SDK 1.0.0, the client that speaks such a version over TCP, takes one frame from each of its
+ * reads: an answer that comes with another frame waits for the next bytes.  So its frames leave one
+ * by one, PACE_MS apart, as long as no more than PACED_BYTES_MAX of them wait. */
+static bool paced(const struct wk_conn *c)
+{
+    return wk_session_version(c->session) <= PACED_VERSION_MAX && !wk_session_is_json(c->session);
+}
+
+void wk_conn_pace(struct wk_timer *t)
+{
+    wk_conn_wake(WK_CONTAINER(t, struct wk_conn, pace));
+}
+
+/* Bytes for the next write, 0: not yet. */
+static size_t portion(struct wk_conn *c, wkim_slice out)
+{
+    if (!paced(c))
+        return out.n;
+    if (c->frame_left)
+        return c->frame_left;
+    if (c->pace.pos && out.n <= PACED_BYTES_MAX)
+        return 0;
+    c->frame_left = (uint32_t)wk_frame_extent(out);
+    return c->frame_left;
+}
+
+/* n bytes are written. */
+static void wrote(struct wk_conn *c, size_t n)
+{
+    c->out_bytes += n;
+    wk_node_shard(c->node, c->shard)->count.out_bytes += n;
+    wk_session_out_consume(c->session, n);
+    if (c->frame_left == 0)
+        return;
+    c->frame_left -= (uint32_t)n;
+    /* Where no timer can be had the next frame follows at once. */
+    if (c->frame_left == 0)
+        (void)wk_timer_arm(&c->shard->timers, &c->pace, c->shard->now_ms + PACE_MS);
+}
+
 static int socket_flush(struct wk_conn *c)
 {
     wkim_slice out = wk_session_out(c->session);
 
     while (out.n) {
-        ssize_t n = send(c->io.fd, out.p, out.n, MSG_NOSIGNAL);
+        const size_t some = portion(c, out);
+        if (some == 0)
+            return WKIM_EAGAIN; /* wk_conn_pace comes back */
+        ssize_t n = send(c->io.fd, out.p, some, MSG_NOSIGNAL);
         if (n < 0) {
             if (errno == EINTR)
                 continue;
@@ -37,9 +85,7 @@ static int socket_flush(struct wk_conn *c)
                 return WKIM_EIO;
             return wk_io_want(&c->io, c->io.want | WK_IO_WRITE) == WKIM_OK ? WKIM_EAGAIN : WKIM_EIO;
         }
-        c->out_bytes += (uint64_t)n;
-        wk_node_shard(c->node, c->shard)->count.out_bytes += (uint64_t)n;
-        wk_session_out_consume(c->session, (size_t)n);
+        wrote(c, (size_t)n);
         out = wk_session_out(c->session);
     }
     if (c->io.want & WK_IO_WRITE)

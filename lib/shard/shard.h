@@ -43,7 +43,8 @@ struct wk_shard {
     void (*wake)(void *user);
     void *wake_user;
     uint64_t owner_thread;
-    _Alignas(64) _Atomic(struct wk_post *) inbox;
+    uint8_t apart[64]; /* other threads write what follows: not in the owner's cache line */
+    _Atomic(struct wk_post *) inbox;
     _Atomic bool sleeping;
 };
 

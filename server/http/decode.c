@@ -302,10 +302,22 @@ static int answer_syntax(struct wk_req *r, wkim_slice body, const json_error_t *
 /* While a body is parsed its values come out of the memory of its request, which is freed as a
  * whole: a small body has some forty of them. */
 static _Thread_local struct wk_req *parsing;
+static _Thread_local size_t parsing_left; /* bytes: "[[],[],..." becomes forty times its size */
+static _Thread_local int parsing_failed; /* why memory was refused; the parser may not tell */
+
+#define PARSED_MAX ((size_t)64 << 20) /* beside four times the body */
 
 static void *json_alloc(size_t n)
 {
-    return parsing ? wk_req_alloc(parsing, n) : malloc(n);
+    if (!parsing)
+        return malloc(n);
+    void *p = n <= parsing_left ? wk_req_alloc(parsing, n) : NULL;
+
+    if (p)
+        parsing_left -= n;
+    else
+        parsing_failed = n > parsing_left ? WKIM_ETOOBIG : WKIM_ENOMEM;
+    return p;
 }
 
 static void json_free(void *p)
@@ -326,14 +338,16 @@ static int load(struct wk_req *r)
     json_error_t e;
 
     parsing = r;
+    parsing_failed = WKIM_OK;
+    parsing_left = PARSED_MAX + 4 * body.n;
     r->root = json_loadb(body.n ? (const char *)body.p : "", body.n,
                          JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
     parsing = NULL;
     if (r->root)
         return WKIM_OK;
-    if (json_error_code(&e) == json_error_out_of_memory) {
-        wk_answer_code(r, WKIM_ENOMEM, NULL);
-        return WKIM_ENOMEM;
+    if (parsing_failed != WKIM_OK) {
+        wk_answer_code(r, parsing_failed, NULL);
+        return parsing_failed;
     }
     return answer_syntax(r, body, &e);
 }

@@ -21,9 +21,9 @@ VECTORS = ROOT / "test" / "vectors"
 LISTENERS = ("tcp", "http", "ws", "wss", "manager", "cluster")
 
 
-def free_ports(count):
+def free_ports(count, span=None):
     """Ports nobody listens on; the range keeps them apart from the kernel's own choices."""
-    first, last = map(int, os.environ.get("WKIM_TEST_PORTS", "27000-27999").split("-"))
+    first, last = map(int, (span or os.environ.get("WKIM_TEST_PORTS", "27000-27999")).split("-"))
     ports = list(range(first, last + 1))
     random.SystemRandom().shuffle(ports)
     found = []
@@ -51,11 +51,11 @@ def merged(base, more):
 class Server:
     """One wkim-server. `options` is merged over a quiet single node; JSON text is a valid wk.yaml."""
 
-    def __init__(self, options=None, root=None, token="", wss=None, headers=None):
+    def __init__(self, options=None, root=None, token="", wss=None, ports=None):
         self.own_root = root is None
         self.root = pathlib.Path(root or tempfile.mkdtemp(prefix="wkim-api-"))
-        self.ports = dict(zip(LISTENERS, free_ports(len(LISTENERS))))
-        self.headers = dict(headers or {}, **({"token": token} if token else {}))
+        self.ports = dict(zip(LISTENERS, free_ports(len(LISTENERS), ports)))
+        self.headers = {"token": token} if token else {}
         self.process, self.log = None, None
         self.options = merged(self.defaults(wss), options or {})
         self.config = self.root / "wk.json"

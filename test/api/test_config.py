@@ -157,7 +157,7 @@ class Config(unittest.TestCase):
         self.assertEqual(self.value("manager.addr", env={"WK_MONITOR_ADDR": "0.0.0.0:5311"}),
                          "0.0.0.0:5311")
         _, err, _ = self.check(env={"WK_TRACE_ENDPOINT": "x"})
-        self.assertNotIn("WK_TRACE_ENDPOINT", err)
+        self.assertNotIn("unknown environment variables", err)
 
     def test_bad_command_lines_exit_64(self):
         for args in (["--nonsense"], ["run"], ["--config"], ["--set", "novalue"], ["-d=maybe"]):

@@ -64,6 +64,13 @@ class Events(srv.Running, unittest.TestCase):
         self.assertEqual((seen["end"], seen["end_reason"]), (1, 2))
         self.assertNotIn("open_event_count", seen["event_meta"])
 
+    def test_text_survives_an_orderly_end(self):
+        server = self.ready()
+        self.delta(server, "e1", "Hello")
+        self.assertEqual(server.stop(), 0)
+        server.start()
+        self.assertEqual(base64.b64decode(self.message(server)["stream_data"]), b"Hello")
+
     def test_both_readers_see_the_events(self):
         server = self.ready()
         self.delta(server, "e1", "Hi")

@@ -280,14 +280,14 @@ class Recorded(srv.Running, unittest.TestCase):
                 with self.subTest(step=step["step"]):
                     self.fail("%s\n  %s\n    %s" % (step.get("note"), json.dumps(
                         step.get("request", step), ensure_ascii=False)[:400], "\n    ".join(diff)))
-            elif rule and not diff:
+            elif n in known and not diff:
                 stale.append(step["step"])
+            elif not diff:
+                good += 1
             elif n in unruled:
                 seen.append("%s (%s)" % (n, rule))
-            elif rule:
-                why[rule] += 1
             else:
-                good += 1
+                why[rule] += 1
         for c in t.clients.values():
             c.close()
         print("%s: %d of %d steps as recorded, %d by a better rule, %d skipped (%s)" % (

@@ -140,8 +140,6 @@ static void read_conversations_and_history(void **state)
             struct cl_answer a = cl_take(&c, &call);
             more = oom_hit();
             oom_fail_at(0);
-            if (a.code != WKIM_ENOMEM)
-                fprintf(stderr, "%llu %d %zu\n", (unsigned long long)n, a.code, a.out.n);
             /* never half an answer */
             assert_true(a.code == WKIM_ENOMEM || (a.code == WKIM_OK && a.out.n > 10));
             cl_answer_fini(&a);

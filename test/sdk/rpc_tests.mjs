@@ -116,7 +116,7 @@ async function talk(server, tag) {
   });
 
   await test(`rpc ${tag}: errors name their cause and do not poison the connection`, async () => {
-    const errors = [[a.text('dance', {}, 'e1'), -32601], [a.text('send', { payload: 5 }, 'e2'), -32602],
+    const errors = [[a.text('dance', {}, 'e1'), -32601], [a.text('send', { channelId: 5, channelType: PERSON, payload: '' }, 'e2'), -32602],
       [a.text('send', { channelId: b.uid, channelType: 1, payload: '***' }, 'e3'), -32602],
       ['{"jsonrpc":"1.0","method":"ping","id":"e4"}', -32600]];
     for (const [text, code] of errors) {

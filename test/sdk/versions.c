@@ -217,6 +217,8 @@ static bool exchange(struct client *from, struct client *to, uint8_t setting)
     if (a.reason != WKIM_REASON_SUCCESS || a.client_seq != from->seq ||
         a.flags != WKIM_FLAG_RED_DOT || a.message_seq == 0 || a.message_id <= 0)
         return fail("SENDACK reason %u, client_seq %u, flags %x", a.reason, a.client_seq, a.flags);
+    if (!same(a.client_msg_no, from->version == 6 ? number : ""))
+        return fail("SENDACK of version %u has a wrong client_msg_no", from->version);
     if (!take(to, WKIM_PACKET_RECV, &p) || !check_recv(to, from, &p, number, setting))
         return false;
     if (p.message_id != a.message_id || p.message_seq != a.message_seq)

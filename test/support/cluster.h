@@ -31,7 +31,7 @@ struct cl {
     struct wk_log log;
     sem_t wake;
     uint64_t now_ms, wall_ms;
-    _Atomic bool dead;        /* the disk refuses every write */
+    _Atomic bool dead;         /* the disk refuses every write */
     _Atomic uint32_t dead_for; /* the disk refuses the next write only */
     int64_t next_id;
 };
@@ -81,8 +81,8 @@ uint32_t cl_shard_index(const struct cl *c, const char *key);
 /* The n-th text prefix0, prefix1 ... whose slot lives on the shard; in out. */
 const char *cl_name_on(const struct cl *c, char *out, size_t cap, const char *prefix,
                        uint32_t shard, unsigned n);
-uint64_t cl_hash(struct cl *c);                      /* of every row of the store */
-size_t cl_outbox(struct cl *c, uint32_t slot);       /* rows that wait there */
+uint64_t cl_hash(struct cl *c);                /* of every row but the applied indexes */
+size_t cl_outbox(struct cl *c, uint32_t slot); /* rows that wait there */
 
 /* ---- the product's calls --------------------------------------------------------------------- */
 struct cl_send {

@@ -258,6 +258,41 @@ static void readers_see_memory_and_what_was_stored(void **state)
     has("\"status\":\"open\"");
 }
 
+static void an_idle_stream_leaves_memory_and_goes_on_from_the_store(void **state)
+{
+    (void)state;
+    assert_int_equal(event("e1", "stream.delta", "main", "Hel"), WKIM_OK);
+    for (int i = 0; i < 10; i++)
+        cl_advance(&c, 10000);
+    uint64_t rows = cl_hash(&c);
+    assert_int_equal(event("e2", "stream.delta", "main", "lo"), WKIM_OK);
+    assert_int_equal(cl_hash(&c), rows);
+    assert_int_equal(event("e3", "stream.close", "main", NULL), WKIM_OK);
+    state_of("m1");
+    has("\"text\":\"Hello\"");
+}
+
+static void more_streams_than_the_limit_push_out_the_oldest(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 150; i++) {
+        char no[16];
+        snprintf(no, sizeof(no), "n%d", i);
+        const struct cl_send s = {
+            .from = "ann", .to = "g", .type = GROUP, .no = no, .payload = "p", .api = true
+        };
+        struct cl_answer a = cl_send(&c, &s);
+        assert_int_equal(a.code, WKIM_OK);
+        cl_answer_fini(&a);
+        assert_int_equal(event_on(no, "e1", "stream.delta", "main", no), WKIM_OK);
+        if (i % 50 == 49)
+            cl_advance(&c, 1000); /* what is in the log may leave memory */
+    }
+    assert_int_equal(event_on("n0", "e2", "stream.close", "main", NULL), WKIM_OK);
+    state_of("n0");
+    has("\"text\":\"n0\"");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -273,6 +308,8 @@ int main(void)
         T(an_unknown_message_has_no_events),
         T(a_refused_write_is_not_answered_as_stored),
         T(readers_see_memory_and_what_was_stored),
+        T(an_idle_stream_leaves_memory_and_goes_on_from_the_store),
+        T(more_streams_than_the_limit_push_out_the_oldest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

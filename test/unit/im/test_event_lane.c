@@ -210,9 +210,15 @@ static void cut_rows_are_damage(void **state)
 
 static void requests_survive_their_coding(void **state)
 {
-    const struct im_event e = { .bits = 5, .end_reason = 9, .channel_type = 2, .message_id = -1,
-                                .occurred_ms = 3, .now_ms = 4, .stored_id = WK_LIT("g"),
-                                .error = WK_LIT("boom"), .payload = WK_LIT("{}") };
+    const struct im_event e = { .bits = 5,
+                                .end_reason = 9,
+                                .channel_type = 2,
+                                .message_id = -1,
+                                .occurred_ms = 3,
+                                .now_ms = 4,
+                                .stored_id = WK_LIT("g"),
+                                .error = WK_LIT("boom"),
+                                .payload = WK_LIT("{}") };
     struct im_event back;
     struct wk_buf b = WK_BUF_INIT;
     (void)state;

@@ -217,8 +217,12 @@ static void each_side_sees_the_other_as_the_channel(void **state)
     assert_int_equal(cl_login(&c, &sender, "u1", "web", 1, NULL), OK);
     assert_int_equal(cl_login(&c, &phone, "u1", "phone", 0, NULL), OK);
     assert_int_equal(cl_login(&c, &peer, "u2", "d", 0, NULL), OK);
-    (void)cl_send(&c, &(struct cl_send){ .from = "u1", .type = PERSON, .to = "u2", .payload = "p",
-                                         .flags = WKIM_FLAG_RED_DOT, .conn_id = sender.im.id });
+    (void)cl_send(&c, &(struct cl_send){ .from = "u1",
+                                         .type = PERSON,
+                                         .to = "u2",
+                                         .payload = "p",
+                                         .flags = WKIM_FLAG_RED_DOT,
+                                         .conn_id = sender.im.id });
     cl_settle(&c);
     assert_int_equal(sender.n_pushes, 0); /* the sending connection is skipped */
     assert_int_equal(phone.n_pushes, 1);

@@ -18,7 +18,7 @@
 const char *__tsan_default_suppressions(void);
 __attribute__((visibility("default"))) const char *__tsan_default_suppressions(void)
 {
-    return "race:librocksdb.so\nrace:libzstd.so\n";
+    return "race:librocksdb.so\nrace:libzstd.so\nmutex:wk_rocks_options_init\n";
 }
 #endif
 
@@ -183,8 +183,11 @@ static inline void client_expect(struct client *c, uint8_t type)
 static inline void client_login(struct client *c, struct test_node *t, const char *uid,
                                 const char *device, const char *token)
 {
-    const wkim_packet p = { .type = WKIM_PACKET_CONNECT, .version = 5, .uid = text(uid),
-                            .device_id = text(device), .token = text(token) };
+    const wkim_packet p = { .type = WKIM_PACKET_CONNECT,
+                            .version = 5,
+                            .uid = text(uid),
+                            .device_id = text(device),
+                            .token = text(token) };
 
     assert_int_equal(client_open(c, t), WKIM_OK);
     assert_int_equal(client_put(c, &p), WKIM_OK);
@@ -196,8 +199,12 @@ static inline int client_send(struct client *c, const char *to, uint32_t seq)
 {
     char no[32];
     snprintf(no, sizeof(no), "n%u", seq);
-    const wkim_packet p = { .type = WKIM_PACKET_SEND, .client_seq = seq, .client_msg_no = text(no),
-                            .channel_id = text(to), .channel_type = 1, .payload = text("hi") };
+    const wkim_packet p = { .type = WKIM_PACKET_SEND,
+                            .client_seq = seq,
+                            .client_msg_no = text(no),
+                            .channel_id = text(to),
+                            .channel_type = 1,
+                            .payload = text("hi") };
     return client_put(c, &p);
 }
 

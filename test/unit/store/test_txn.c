@@ -1,5 +1,5 @@
 /* Allocation failures and threads: batches are whole for everybody or not there at all. */
-#include "store/store.h"
+#include "store/txn.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include "fixture.h"
@@ -250,12 +250,34 @@ static void two_writers_do_not_disturb_each_other(void **state)
     }
 }
 
+static void a_cut_drops_what_came_after_and_its_failure(void **state)
+{
+    struct fixture *f = *state;
+    struct wk_buf out = WK_BUF_INIT;
+
+    wk_row_put(f->txn, 5, 64, WK_LIT("kept"), WK_LIT("1"));
+    const size_t mark = wk_txn_bytes(f->txn);
+    wk_row_put(f->txn, 5, 64, WK_LIT("kept"), WK_LIT("2"));
+    fail_at = 0;
+    while (wk_txn_bytes(f->txn) < 65536 && !f->txn->ops.oom && f->txn->rc == WKIM_OK)
+        wk_row_put(f->txn, 5, 64, WK_LIT("dropped"), WK_LIT("3"));
+    fail_at = -1;
+    assert_int_equal(f->txn->rc, WKIM_ENOMEM); /* as it is, the batch would be refused */
+    wk_txn_cut(f->txn, mark);
+    commit(f);
+    assert_int_equal(wk_row_get(f->store, 5, 64, WK_LIT("kept"), &out), WKIM_OK);
+    assert_true(wk_slice_eq(wk_buf_slice(&out), WK_LIT("1")));
+    assert_int_equal(wk_row_get(f->store, 5, 64, WK_LIT("dropped"), &out), WKIM_ENOTFOUND);
+    wk_buf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(failed_allocation_leaves_the_old_state),
         BOTH(failed_allocation_fails_the_read),
         BOTH(failed_allocation_fails_the_open),
+        BOTH(a_cut_drops_what_came_after_and_its_failure),
         BOTH_THREADED(readers_see_whole_batches_in_order),
         BOTH_THREADED(two_writers_do_not_disturb_each_other),
     };

@@ -44,10 +44,11 @@ EXAMPLES := $(sort $(wildcard examples/*.c))
 DEPS_BUILD := gcc make pkg-config libc6-dev libevent-dev libnghttp2-dev libwebsockets-dev librocksdb-dev \
 	libprotobuf-c-dev protobuf-c-compiler libjansson-dev libssl-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev
 DEPS_TEST := libcmocka-dev g++ python3 openssl
-DEPS_WEB := nodejs npm ca-certificates
+DEPS_WEB := $(if $(shell command -v npm),,nodejs npm) ca-certificates
+DEPS_SDK := $(if $(shell command -v go),,golang-go) python3-pip
 DEPS_FUZZ := clang libclang-rt-14-dev
 DEPS_BROWSER := chromium chromium-driver
-DEPS_PERF := redis-server redis-tools
+DEPS_PERF := redis-server redis-tools python3
 
 .PHONY: all lib server load run check test sanitized integration browser sim fuzz asan ubsan tsan abi perf install dist web deps lint clean help tidy examples
 .DEFAULT_GOAL := all
@@ -132,7 +133,10 @@ check: deps ## install what is missing, build, pass the tests
 	$(call install_deps,$(DEPS_TEST))
 	@$(MAKE) -j$(JOBS) --no-print-directory all examples $(TEST_BIN) $(B)/test/sim/sim
 	@sh test/suites.sh "python3 test/tidy/tidy.py" "JOBS=$(JOBS) sh test/run.sh $(TEST_BIN)" \
-	  "sh test/examples.sh $(B)" "sh test/sim/run.sh $(B)/test/sim/sim 1 200" "python3 test/api/run.py --quick"
+	  "sh test/examples.sh $(B)" "sh test/abi/run.sh $(B)" "sh test/sim/run.sh $(B)/test/sim/sim 1 200" "python3 test/api/run.py --quick"
+
+abi: lib ## exported names, struct layouts, headers alone
+	@sh test/abi/run.sh $(B)
 
 tidy: ## layers, sizes, banned calls, the feature table
 	@python3 test/tidy/tidy.py
@@ -159,7 +163,7 @@ dist: ## source archive
 
 # ---- longer suites -------------------------------------------------------------------------------------
 integration: all web ## real processes, real SDKs, kill -9
-	$(call install_deps,$(DEPS_TEST) $(DEPS_WEB) golang-go)
+	$(call install_deps,$(DEPS_TEST) $(DEPS_WEB) $(DEPS_SDK))
 	@sh test/suites.sh "python3 test/api/run.py" "sh test/sdk/run.sh"
 
 browser: all web ## the demo page in a real browser
@@ -179,7 +183,7 @@ fuzz: ## every decoder for FUZZ_SECONDS each (clang, libFuzzer, AddressSanitizer
 asan ubsan tsan: ## unit, property and scenario tests under a sanitizer
 	@$(MAKE) --no-print-directory SAN=$(if $(filter asan,$@),address,$(if $(filter ubsan,$@),undefined,thread)) sanitized
 sanitized: $(TEST_BIN) $(B)/wkim-server
-	@JOBS=$(JOBS) TEST_TIMEOUT=600 sh test/run.sh $(TEST_BIN)
+	@JOBS=$(JOBS) TEST_TIMEOUT=600 TSAN_OPTIONS="suppressions=$(CURDIR)/test/support/tsan.supp" sh test/run.sh $(TEST_BIN)
 
 perf: all ## throughput and latency against a Redis stream on this machine
 	$(call install_deps,$(DEPS_PERF))

@@ -9,6 +9,15 @@
 #include "im/answer.h"
 #include "im/im.h"
 
+/* Generic tables of the room (wk_row_*): part of the disk format, never reuse a number. */
+enum im_table {
+    IM_TABLE_HANDED = 70, /* by uid: commands handed out and not acknowledged (command.c) */
+    IM_TABLE_LANE = 71,   /* by message and lane: state after the last stored event (event.c) */
+    IM_TABLE_CHUNK = 72,  /* by message, lane and number: what deltas brought since (event.c) */
+    IM_TABLE_NOTIFY = 73, /* by id: messages the webhook still has to hear of (notify.c) */
+    IM_TABLE_MSGNO = 100  /* by channel and block: fingerprints of client_msg_nos (msgno.c) */
+};
+
 /* A list of uids: sorted, counted, replaced as a whole when others hold it. */
 struct im_members {
     _Atomic uint32_t refs;
@@ -40,7 +49,6 @@ struct im_msgnos {
     uint64_t first_seq; /* of fp[0] */
     bool loaded;
 };
-#define IM_TABLE_MSGNO 100 /* rows of fingerprints */
 
 /* A channel in memory, on the shard of its slot.  Everything can be read again from the store. */
 struct im_channel {
@@ -202,7 +210,6 @@ enum wk_call_result im_conv_move_handle(struct im_slot *is, struct wk_call *c);
 int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
                 const struct wk_channel_key *ch, const struct wk_row_conversation *row);
 /* command.c */
-#define IM_TABLE_HANDED 70 /* by uid: commands handed out and not acknowledged */
 bool im_is_command(wkim_slice stored_id);
 /* Rows of the receivers of a stored command; list: the receivers, when the sender named them. */
 int im_command_rows(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
@@ -216,8 +223,6 @@ int im_cmd_read_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
  * none. */
 int im_cmd_choose(wkim_slice row, uint64_t number, wkim_slice *positions);
 /* event.c */
-#define IM_TABLE_LANE 71  /* by message and lane: state after the last stored event */
-#define IM_TABLE_CHUNK 72 /* by message, lane and number: what deltas brought since */
 int im_events_open(struct im_slot *is, uint64_t seed);
 void im_events_close(struct im_slot *is);
 enum wk_call_result im_event_handle(struct im_slot *is, struct wk_call *c);

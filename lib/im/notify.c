@@ -2,8 +2,6 @@
  * its message and names it; the body is read back when the request is built. */
 #include "im/internal.h"
 
-#define NOTIFY_TABLE 72 /* part of the disk format */
-
 static wkim_slice row_key(uint8_t out[8], uint64_t id)
 {
     for (int i = 0; i < 8; i++)
@@ -27,7 +25,7 @@ int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id,
     im_channel_key_encode(&b, key->type, key->id);
     wk_buf_u64(&b, seq);
     if (!b.oom) {
-        wk_row_put(txn, wk_slot_id(is->slot), NOTIFY_TABLE, row_key(k, id), wk_buf_slice(&b));
+        wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_NOTIFY, row_key(k, id), wk_buf_slice(&b));
         rc = WKIM_OK;
     }
     wk_buf_fini(&b);
@@ -40,7 +38,7 @@ int im_notify_done_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     uint8_t k[8];
 
     while (wk_cursor_left(&c) >= 8)
-        wk_row_delete(txn, wk_slot_id(is->slot), NOTIFY_TABLE, row_key(k, wk_cursor_u64(&c)));
+        wk_row_delete(txn, wk_slot_id(is->slot), IM_TABLE_NOTIFY, row_key(k, wk_cursor_u64(&c)));
     return WKIM_OK;
 }
 
@@ -91,8 +89,8 @@ int im_notify_read(struct im *im, uint32_t slot, uint64_t from_id, uint32_t max,
     struct wk_store *st = wk_cluster_store(im->opt.cluster);
     struct rows r = {.max = max};
     uint8_t k[8];
-    int rc =
-        wk_row_scan(st, slot, NOTIFY_TABLE, wk_slice(NULL, 0), row_key(k, from_id), take_row, &r);
+    int rc = wk_row_scan(st, slot, IM_TABLE_NOTIFY, wk_slice(NULL, 0), row_key(k, from_id),
+                         take_row, &r);
     struct wk_cursor c = wk_cursor(wk_buf_slice(&r.out));
 
     *more = rc == 1;
@@ -120,8 +118,8 @@ static int count_row(void *arg, wkim_slice key, wkim_slice value)
 uint64_t im_notify_count(struct im *im, uint32_t slot)
 {
     uint64_t n = 0;
-    int rc = wk_row_scan(wk_cluster_store(im->opt.cluster), slot, NOTIFY_TABLE, wk_slice(NULL, 0),
-                         wk_slice(NULL, 0), count_row, &n);
+    int rc = wk_row_scan(wk_cluster_store(im->opt.cluster), slot, IM_TABLE_NOTIFY,
+                         wk_slice(NULL, 0), wk_slice(NULL, 0), count_row, &n);
     /* After a failed count one row is assumed: reading finds what is really there. */
     return rc < 0 && n == 0 ? 1 : n;
 }

@@ -29,9 +29,9 @@ static void ready(struct wk_io *io, int what)
         wk_conn_destroy(c);
 }
 
-/* The Go SDK 1.0.0, the client that speaks such a version over TCP, takes one frame from each of its
- * reads: an answer that comes with another frame waits for the next bytes.  So its frames leave one
- * by one, PACE_MS apart, as long as no more than PACED_BYTES_MAX of them wait. */
+/* The Go SDK 1.0.0, the client that speaks such a version over TCP, takes one frame from each of
+ * its reads: an answer that comes with another frame waits for the next bytes.  So its frames leave
+ * one by one, PACE_MS apart, as long as no more than PACED_BYTES_MAX wait. */
 static bool paced(const struct wk_conn *c)
 {
     return wk_session_version(c->session) <= PACED_VERSION_MAX && !wk_session_is_json(c->session);

@@ -1,10 +1,10 @@
 """Throughput and latency of wkim-server beside a Redis stream, and the other goals, in one run.
 
 Redis (appendonly yes, appendfsync always) and wkim-server run at the same time and are loaded in
-turns, three rounds each, so that whatever else the machine does hits both; medians of the calm
-rounds count.  One entry
-of 256 bytes that is on disk before the answer is the unit on both sides.  The clients share the cores
-with the servers; the one of wkim-server also encrypts, delivers, decrypts and checks.
+turns, three rounds each, so that whatever else the machine does hits both; medians of the calm rounds
+count.  One entry of 256 bytes that is on disk before the answer is the unit on both sides.  The
+clients share the cores with the servers; the one of wkim-server also encrypts, delivers, decrypts and
+checks.
 
 Before each measurement it waits for a calm moment: other programs on less than 0.7 cores.  It waits a
 minute at most, and less when the whole run would take more than its time.

@@ -1,6 +1,6 @@
 module wkim.test/gosdk
 
-go 1.21
+go 1.19
 
 require (
 	github.com/WuKongIM/WuKongIMGoProto v1.0.0

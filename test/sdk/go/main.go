@@ -133,6 +133,16 @@ func (u *user) send(text, to string, kind uint8) (*wkproto.SendackPacket, error)
 
 func say(format string, args ...any) { fmt.Printf("# "+format+"\n", args...) }
 
+// firstOf is the first error there is.
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func same(what string, got, want any) error {
 	if got != want {
 		return fmt.Errorf("%s is %v, not %v", what, got, want)
@@ -156,7 +166,7 @@ func sendAndReceive(a, b *user) error {
 	if err = a.waitFor(1, limit); err != nil {
 		return err
 	}
-	return errors.Join(same("text", string(m.Payload), "hello 你好"), same("sender", m.FromUID, a.uid),
+	return firstOf(same("text", string(m.Payload), "hello 你好"), same("sender", m.FromUID, a.uid),
 		same("channel", m.ChannelID, a.uid), same("id", m.MessageID, ack.MessageID),
 		same("seq", m.MessageSeq, uint32(1)), same("seq of the answer", back.MessageSeq, uint32(2)),
 		same("answer", string(a.at(0).Payload), "back"))
@@ -180,7 +190,7 @@ func groupMessage(a, b *user) error {
 	if refused == nil {
 		return errors.New("a group that does not exist accepts a message")
 	}
-	return errors.Join(same("text", string(m.Payload), "to all"), same("channel", m.ChannelID, id))
+	return firstOf(same("text", string(m.Payload), "to all"), same("channel", m.ChannelID, id))
 }
 
 // One at a time, both ways: the next goes out when the SENDACK and the RECV are there.
@@ -249,9 +259,11 @@ func manyAtOnce(name string) error {
 	}
 	acksLeft, recvsLeft := burst-acked(), burst-b.count()
 	say("%s: %d of %d SENDACKs and %d of %d RECVs wait behind others", name, acksLeft, burst, recvsLeft, burst)
-	leastLeft = min(leastLeft, acksLeft+recvsLeft)
+	if left := acksLeft + recvsLeft; left < leastLeft {
+		leastLeft = left
+	}
 	for i := 0; i < 10 && (acked() < burst || b.count() < burst); i++ {
-		if err = errors.Join(shake(shaker, a, 40), shake(shaker, b, 40)); err != nil {
+		if err = firstOf(shake(shaker, a, 40), shake(shaker, b, 40)); err != nil {
 			return err
 		}
 		time.Sleep(quiet / 3)
@@ -264,7 +276,7 @@ func manyAtOnce(name string) error {
 		}
 	}
 	b.mu.Unlock()
-	return errors.Join(same("SENDACKs with a seq of their own", acked(), burst),
+	return firstOf(same("SENDACKs with a seq of their own", acked(), burst),
 		same("texts received", len(texts), burst))
 }
 

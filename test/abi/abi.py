@@ -121,6 +121,7 @@ def main(argv):
     passed = not problems
     print("abi: %d names, %d structs, %d headers: %s" %
           (len(symbols), len(structs()), len(headers()), "passed" if passed else "FAILED"))
+    print("%d passed, %d failed" % (passed, not passed))
     return 0 if passed else 1
 
 

@@ -86,6 +86,7 @@ static void on_ready_timer(evutil_socket_t fd, short what, void *user)
         (void)event_base_loopexit(s->base, NULL);
         return;
     }
+    wk_http_serving(s->http);
     wk_banner_ready(s);
     if (s->options->pingback && wk_process_pingback(s->options->pingback) != 0)
         wk_log_say(s->log, WKIM_LOG_WARN, "pingback_failed", "addr=%s", s->options->pingback);

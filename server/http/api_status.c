@@ -34,7 +34,7 @@ void wk_api_health(struct wk_req *r)
     uint32_t total = 0, ready;
     char text[96];
 
-    if (wkim_node_ready(wk_req_node(r))) {
+    if (wk_req_ready(r)) {
         wk_answer_text(r, 200, WK_JSON_TYPE, "{\"status\":\"ok\"}");
         return;
     }
@@ -52,7 +52,7 @@ void wk_api_healthz(struct wk_req *r)
 void wk_api_readyz(struct wk_req *r)
 {
     uint32_t total = 0, ready = wkim_node_slots_ready(wk_req_node(r), &total);
-    int ok = wkim_node_ready(wk_req_node(r));
+    int ok = wk_req_ready(r);
     char text[96];
 
     snprintf(text, sizeof(text), "{\"ready\":%s,\"slots\":{\"ready\":%u,\"total\":%u}}",

@@ -297,6 +297,11 @@ int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg,
     return WKIM_OK;
 }
 
+void wk_http_serving(struct wk_http *h)
+{
+    atomic_store(&h->serving, 1);
+}
+
 void wk_http_stop(struct wk_http *h)
 {
     const uint64_t one = 1;

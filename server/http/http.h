@@ -13,6 +13,8 @@ struct wk_http;
 /* Copies what it needs of cfg; node is borrowed until wk_http_stop.  On failure err says which
  * address could not be opened. */
 int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg, wkim_error *err);
+/* The client listeners are open: from now on /readyz and /health may say so. */
+void wk_http_serving(struct wk_http *h);
 void wk_http_stop(struct wk_http *h); /* NULL allowed */
 
 #endif

@@ -127,6 +127,11 @@ wkim_node *wk_req_node(const struct wk_req *r)
     return r->thread->http->node;
 }
 
+int wk_req_ready(const struct wk_req *r)
+{
+    return wkim_node_ready(wk_req_node(r)) && atomic_load(&r->thread->http->serving);
+}
+
 wkim_queue *wk_req_queue(const struct wk_req *r)
 {
     return r->thread->queue;

@@ -50,6 +50,7 @@ void wk_req_drop(struct wk_req *r);
 void wk_req_free_spare(struct wk_http_thread *t);
 
 wkim_node *wk_req_node(const struct wk_req *r);
+int wk_req_ready(const struct wk_req *r); /* every slot serves and clients can connect */
 wkim_queue *wk_req_queue(const struct wk_req *r);
 const struct wk_http_options *wk_req_options(const struct wk_req *r);
 

@@ -83,6 +83,7 @@ struct wk_http {
     struct wk_http_thread threads[WK_HTTP_THREADS_MAX];
     struct wk_http_count *counts; /* owned; one per route and one for unknown paths */
     _Atomic uint64_t refused;     /* requests answered 503 because too many were under way */
+    _Atomic int serving;          /* clients can connect */
     uint64_t start_ms;            /* Unix time */
 };
 

@@ -51,39 +51,36 @@ struct known {
     int64_t message_id;
 };
 
-static bool is_fresh(const struct known *k, uint64_t seq, bool *same)
+static const struct im_fresh *find_fresh(const struct known *k, uint64_t seq)
 {
-    uint64_t hash = fresh_hash(k->r), check = content_hash(k->r);
+    uint64_t hash = fresh_hash(k->r);
 
     for (size_t i = 0; i < k->is->n_fresh; i++) {
         const struct im_fresh *f = &k->is->fresh[i];
-        if (f->hash == hash && f->seq == seq) {
-            *same = f->check == check;
-            return true;
-        }
+        if (f->hash == hash && f->seq == seq)
+            return f;
     }
-    return false;
+    return NULL;
 }
 
 static int compare(void *arg, uint64_t seq)
 {
     struct known *k = arg;
+    const struct im_fresh *fresh = find_fresh(k, seq);
     struct wk_buf row = WK_BUF_INIT;
     struct wk_record old;
-    bool same = false;
+    bool same;
     int rc = WKIM_OK;
 
-    if (!is_fresh(k, seq, &same)) {
+    if (fresh) {
+        same = fresh->check == content_hash(k->r);
+        k->message_id = fresh->message_id;
+    } else {
         rc = wk_message_get(wk_slot_store(k->is->slot), wk_slot_id(k->is->slot), k->key, seq, &row);
         same = rc == WKIM_OK && wk_record_decode(&old, wk_buf_slice(&row)) == WKIM_OK &&
                wk_slice_eq(old.client_msg_no, k->r->client_msg_no) &&
                wk_slice_eq(old.from_uid, k->r->from_uid) && wk_slice_eq(old.payload, k->r->payload);
         k->message_id = same ? old.message_id : 0;
-    } else if (same) {
-        for (size_t i = 0; i < k->is->n_fresh; i++) {
-            if (k->is->fresh[i].seq == seq && k->is->fresh[i].hash == fresh_hash(k->r))
-                k->message_id = k->is->fresh[i].message_id;
-        }
     }
     wk_buf_fini(&row);
     if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
@@ -118,7 +115,7 @@ void im_sent_write(struct im_slot *is, struct wk_txn *txn)
 static int sent_note(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, wkim_slice uid,
                      uint64_t seq)
 {
-    bool waiting = ch->sent_link.next != &ch->sent_link;
+    bool waiting = !wk_list_empty(&ch->sent_link);
 
     if (waiting && wk_slice_eq(wk_buf_slice(&ch->sent_uid), uid)) {
         ch->sent_seq = seq;

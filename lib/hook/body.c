@@ -2,7 +2,6 @@
 #include "hook/hook.h"
 #include "base/cursor.h"
 #include "hook/internal.h"
-#include "proto/json_text.h"
 #include "proto/jsonrpc.h"
 #include <wkim/types.h>
 
@@ -19,18 +18,6 @@ static void put_field(struct wk_buf *b, const char *name, wkim_slice v)
     wk_buf_printf(b, ",\"%s\":\"", name);
     wk_json_escape(b, v);
     wk_buf_u8(b, '"');
-}
-
-static void put_base64(struct wk_buf *b, wkim_slice in)
-{
-    size_t n = WK_JSON_BASE64_LEN(in.n);
-
-    if (wk_buf_reserve(b, n) != WKIM_OK) {
-        b->oom = true;
-        return;
-    }
-    wk_json_base64_encode(b->p + b->n, in);
-    b->n += n;
 }
 
 static wkim_slice without_suffix(wkim_slice id)
@@ -72,7 +59,7 @@ static void put_message(struct wk_buf *b, const struct wk_record *r, wkim_slice 
         put_field(b, "topic", r->topic);
     wk_buf_printf(b, ",\"expire\":%u,\"timestamp\":%llu,\"payload\":\"", r->expire_s,
                   (unsigned long long)(r->timestamp_ms / 1000));
-    put_base64(b, r->payload);
+    wk_json_base64(b, r->payload);
     wk_buf_u8(b, '"');
 }
 
@@ -140,7 +127,7 @@ static int put_compressed(struct wk_buf *b, wkim_slice uids)
     int rc = text.oom ? WKIM_ENOMEM : wk_gzip(&packed, wk_buf_slice(&text));
     if (rc == WKIM_OK) {
         put_lit(b, ",\"to_uids\":[],\"compress\":\"gzip\",\"compress_to_uids\":\"");
-        put_base64(b, wk_buf_slice(&packed));
+        wk_json_base64(b, wk_buf_slice(&packed));
         wk_buf_u8(b, '"');
     }
     wk_buf_fini(&text);

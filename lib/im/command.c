@@ -2,6 +2,7 @@
  * handed out to whom, and its acknowledgement. */
 #include "im/internal.h"
 #include "base/clock.h"
+#include "cluster/scatter.h"
 
 #define ROWS_MAX 20000
 #define LIMIT_DEFAULT 200
@@ -88,7 +89,7 @@ struct item {
     uint8_t type;
     uint64_t from;
     uint64_t n;
-    wkim_slice records; /* borrowed from the heads call */
+    wkim_slice records; /* borrowed from the answers of the channels' slots */
 };
 
 struct sync {
@@ -100,26 +101,12 @@ struct sync {
     struct item *items;
     size_t n, cap;
     int rc;
-    uint32_t waiting;
-    struct wk_list heads;
-};
-
-struct heads_call {
-    struct wk_call call;
-    struct wk_list link;
-    struct sync *sync;
-    uint32_t slot;
+    struct wk_scatter *heads; /* the records are borrowed from it */
 };
 
 static void free_sync(struct sync *s)
 {
-    struct wk_list *n;
-
-    while ((n = wk_list_pop(&s->heads))) {
-        struct heads_call *h = WK_CONTAINER(n, struct heads_call, link);
-        wk_call_fini(&h->call);
-        wk_free(h);
-    }
+    wk_scatter_free(s->heads);
     wk_buf_fini(&s->text);
     wk_buf_fini(&s->handed);
     wk_free(s->items);
@@ -282,83 +269,41 @@ static void answer(struct sync *s)
     wk_slot_propose(is->slot, c);
 }
 
-static void take_heads(struct sync *s, struct heads_call *h)
+static void heads_done(struct wk_scatter *heads)
 {
-    struct wk_cursor cur = wk_cursor(wk_buf_slice(&h->call.out));
+    struct sync *s = wk_scatter_user(heads);
 
-    for (size_t i = 0; i < s->n; i++) {
-        if (s->items[i].slot != h->slot)
-            continue;
-        s->items[i].records = wk_cursor_str(&cur);
+    s->rc = wk_scatter_code(heads);
+    for (size_t i = 0; s->rc == WKIM_OK && i < s->n; i++) {
+        struct wk_cursor *cur = wk_scatter_answer(heads, s->items[i].slot);
+        s->items[i].records = wk_cursor_str(cur);
+        if (cur->bad)
+            s->rc = WKIM_EPROTO;
     }
-    if (cur.bad)
-        s->rc = WKIM_EPROTO;
-}
-
-static void heads_done(struct wk_call *c)
-{
-    struct heads_call *h = WK_CONTAINER(c, struct heads_call, call);
-    struct sync *s = h->sync;
-
-    if (c->code != WKIM_OK)
-        s->rc = c->code;
-    else
-        take_heads(s, h);
-    if (--s->waiting == 0)
-        answer(s);
-}
-
-static int send_heads(struct sync *s, uint32_t slot)
-{
-    struct heads_call *h = wk_calloc(1, sizeof(*h));
-    struct wk_buf b = WK_BUF_INIT;
-
-    wk_buf_u32(&b, s->limit);
-    for (size_t i = 0; i < s->n; i++) {
-        const struct item *it = &s->items[i];
-        if (it->slot != slot)
-            continue;
-        im_channel_key_encode(&b, it->type, item_id(s, it));
-        wk_buf_u64(&b, it->from);
-    }
-    struct wk_blob *in = h && !b.oom ? wk_blob_copy(b.p, b.n) : NULL;
-    wk_buf_fini(&b);
-    if (!in) {
-        wk_free(h);
-        return WKIM_ENOMEM;
-    }
-    h->sync = s;
-    h->slot = slot;
-    wk_list_push(&s->heads, &h->link);
-    wk_call_init(&h->call, IM_CMD_HEADS, in, heads_done);
-    h->call.slot = slot;
-    h->call.origin = wk_slot_shard(s->is->slot);
-    s->waiting++;
-    wk_call_send(wk_slot_cluster(s->is->slot), &h->call);
-    return WKIM_OK;
+    answer(s);
 }
 
 static void rows_read(struct im_slot *is, struct wk_call *c)
 {
     struct wk_cluster *cl = wk_slot_cluster(is->slot);
     struct sync *s = c->mark;
-    uint32_t slots = wk_cluster_slot_count(cl);
-    uint8_t *wanted = wk_calloc(slots, 1);
 
-    if (!wanted)
-        s->rc = WKIM_ENOMEM;
-    for (size_t i = 0; wanted && i < s->n; i++) {
-        s->items[i].slot = wk_cluster_slot_of(cl, im_base_id(item_id(s, &s->items[i])));
-        wanted[s->items[i].slot] = 1;
-    }
-    s->waiting = 1;
-    for (uint32_t k = 0; s->rc == WKIM_OK && k < slots; k++) {
-        if (wanted[k])
-            s->rc = send_heads(s, k);
-    }
-    wk_free(wanted);
-    if (--s->waiting == 0)
+    if (s->rc == WKIM_OK)
+        s->rc = wk_scatter_new(&s->heads, cl, wk_slot_shard(is->slot));
+    if (s->rc != WKIM_OK) {
         answer(s);
+        return;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        struct item *it = &s->items[i];
+        it->slot = wk_cluster_slot_of(cl, im_base_id(item_id(s, it)));
+        struct wk_buf *b = wk_scatter_request(s->heads, it->slot);
+        if (!b->n)
+            wk_buf_u32(b, s->limit);
+        im_channel_key_encode(b, it->type, item_id(s, it));
+        wk_buf_u64(b, it->from);
+    }
+    wk_scatter_send(s->heads, IM_CMD_HEADS, heads_done, s);
 }
 
 enum wk_call_result im_cmd_sync_handle(struct im_slot *is, struct wk_call *c)
@@ -372,7 +317,6 @@ enum wk_call_result im_cmd_sync_handle(struct im_slot *is, struct wk_call *c)
     }
     s->is = is;
     s->call = c;
-    wk_list_init(&s->heads);
     s->uid = wk_cursor_str(&cur);
     s->limit = wk_cursor_u32(&cur);
     s->limit = s->limit == 0 ? LIMIT_DEFAULT : s->limit > LIMIT_MAX ? LIMIT_MAX : s->limit;

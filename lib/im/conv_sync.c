@@ -2,6 +2,7 @@
  * of each channel from the channels' slots, then one answer. */
 #include "im/internal.h"
 #include <stdlib.h>
+#include "cluster/scatter.h"
 
 #define ROWS_MAX 20000 /* conversations of one user that are looked at */
 #define PAGE_DEFAULT 100
@@ -9,13 +10,14 @@
 
 struct item {
     uint32_t key_off, key_len; /* stored id in text */
+    uint32_t slot;             /* of the channel */
     uint8_t type;
     bool listed, omit;
     struct wk_row_conversation row;
     uint64_t from;
     uint64_t last, own;
     uint64_t n_recents;
-    wkim_slice recents;        /* borrowed from the heads call that is kept */
+    wkim_slice recents;        /* borrowed from sync.heads */
     uint64_t newest_seq, newest_ms;
     wkim_slice newest_no, newest_from;
 };
@@ -34,28 +36,12 @@ struct sync {
     struct item *items;
     size_t n, cap;
     int rc;
-    uint32_t waiting;
-    struct wk_list heads;      /* struct heads_call, kept for their bytes */
-};
-
-struct heads_call {
-    struct wk_call call;
-    struct wk_list link;
-    struct sync *sync;
-    size_t first, n;           /* positions in order[] */
-    uint32_t *order;
+    struct wk_scatter *heads;  /* the recents are borrowed from it */
 };
 
 static void free_sync(struct sync *s)
 {
-    struct wk_list *n;
-
-    while ((n = wk_list_pop(&s->heads))) {
-        struct heads_call *h = WK_CONTAINER(n, struct heads_call, link);
-        wk_call_fini(&h->call);
-        wk_free(h->order);
-        wk_free(h);
-    }
+    wk_scatter_free(s->heads);
     wk_buf_fini(&s->text);
     wk_free(s->items);
     wk_free(s);
@@ -254,117 +240,51 @@ static void answer(struct sync *s)
 
 /* ---- the channels' slots --------------------------------------------------------------------- */
 
-static void take_heads(struct heads_call *h)
+static void heads_done(struct wk_scatter *heads)
 {
-    struct wk_cursor cur = wk_cursor(wk_buf_slice(&h->call.out));
-    struct sync *s = h->sync;
+    struct sync *s = wk_scatter_user(heads);
 
-    for (size_t i = 0; i < h->n; i++) {
-        struct item *it = &s->items[h->order[i]];
-        it->last = wk_cursor_u64(&cur);
-        it->own = wk_cursor_u64(&cur);
-        it->n_recents = wk_cursor_varint(&cur);
-        it->recents = wk_cursor_str(&cur);
-        if (cur.bad) {
+    s->rc = wk_scatter_code(heads);
+    for (size_t i = 0; s->rc == WKIM_OK && i < s->n; i++) {
+        struct item *it = &s->items[i];
+        if (it->omit)
+            continue;
+        struct wk_cursor *cur = wk_scatter_answer(heads, it->slot);
+        it->last = wk_cursor_u64(cur);
+        it->own = wk_cursor_u64(cur);
+        it->n_recents = wk_cursor_varint(cur);
+        it->recents = wk_cursor_str(cur);
+        if (cur->bad)
             s->rc = WKIM_EPROTO;
-            return;
-        }
     }
-}
-
-static void heads_done(struct wk_call *c)
-{
-    struct heads_call *h = WK_CONTAINER(c, struct heads_call, call);
-    struct sync *s = h->sync;
-
-    if (c->code != WKIM_OK)
-        s->rc = c->code;
-    else
-        take_heads(h);
-    if (--s->waiting == 0)
-        answer(s);
-}
-
-static int send_heads(struct sync *s, uint32_t slot, const uint32_t *order, size_t n)
-{
-    struct heads_call *h = wk_calloc(1, sizeof(*h));
-    struct wk_buf b = WK_BUF_INIT;
-
-    if (!h)
-        return WKIM_ENOMEM;
-    wk_buf_str(&b, s->uid);
-    for (size_t i = 0; i < n; i++) {
-        const struct item *it = &s->items[order[i]];
-        im_channel_key_encode(&b, it->type, item_id(s, it));
-        wk_buf_u64(&b, it->from);
-        wk_buf_u32(&b, s->count);
-    }
-    h->order = wk_memdup(order, n * sizeof(*order));
-    struct wk_blob *in = h->order && !b.oom ? wk_blob_copy(b.p, b.n) : NULL;
-    wk_buf_fini(&b);
-    if (!in) {
-        wk_free(h->order);
-        wk_free(h);
-        return WKIM_ENOMEM;
-    }
-    h->sync = s;
-    h->n = n;
-    wk_list_push(&s->heads, &h->link);
-    wk_call_init(&h->call, IM_HEADS, in, heads_done);
-    h->call.slot = slot;
-    h->call.origin = wk_slot_shard(s->is->slot);
-    s->waiting++;
-    wk_call_send(wk_slot_cluster(s->is->slot), &h->call);
-    return WKIM_OK;
-}
-
-static int send_all_heads(struct sync *s)
-{
-    struct wk_cluster *cl = wk_slot_cluster(s->is->slot);
-    uint32_t slots = wk_cluster_slot_count(cl);
-    uint32_t *slot_of = wk_calloc(s->n + 1, sizeof(uint32_t));
-    uint32_t *order = wk_calloc(s->n + 1, sizeof(uint32_t));
-    uint32_t *start = wk_calloc((size_t)slots + 1, sizeof(uint32_t));
-    int rc = slot_of && order && start ? WKIM_OK : WKIM_ENOMEM;
-
-    for (size_t i = 0; rc == WKIM_OK && i < s->n; i++) { /* counting sort by slot */
-        slot_of[i] = wk_cluster_slot_of(cl, im_base_id(item_id(s, &s->items[i])));
-        if (!s->items[i].omit)
-            start[slot_of[i] + 1]++;
-    }
-    for (uint32_t k = 0; rc == WKIM_OK && k < slots; k++)
-        start[k + 1] += start[k];
-    for (size_t i = 0; rc == WKIM_OK && i < s->n; i++) {
-        if (!s->items[i].omit)
-            order[start[slot_of[i]]++] = (uint32_t)i;
-    }
-    uint32_t from = 0;
-    for (uint32_t k = 0; rc == WKIM_OK && k < slots; k++) { /* start[k] is now the end of slot k */
-        if (start[k] > from)
-            rc = send_heads(s, k, order + from, start[k] - from);
-        from = start[k];
-    }
-    wk_free(slot_of);
-    wk_free(order);
-    wk_free(start);
-    return rc;
+    answer(s);
 }
 
 static void rows_read(struct im_slot *is, struct wk_call *c)
 {
+    struct wk_cluster *cl = wk_slot_cluster(is->slot);
     struct sync *s = c->mark;
-    (void)is;
 
-    for (size_t i = 0; i < s->n; i++)
-        choose_range(s, &s->items[i]);
-    s->waiting = 1;
-    if (s->rc == WKIM_OK) {
-        int rc = send_all_heads(s);
-        if (s->rc == WKIM_OK) /* an answer that came at once may have been a refusal */
-            s->rc = rc;
-    }
-    if (--s->waiting == 0)
+    if (s->rc == WKIM_OK)
+        s->rc = wk_scatter_new(&s->heads, cl, wk_slot_shard(is->slot));
+    if (s->rc != WKIM_OK) {
         answer(s);
+        return;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        struct item *it = &s->items[i];
+        choose_range(s, it);
+        if (it->omit)
+            continue;
+        it->slot = wk_cluster_slot_of(cl, im_base_id(item_id(s, it)));
+        struct wk_buf *b = wk_scatter_request(s->heads, it->slot);
+        if (!b->n)
+            wk_buf_str(b, s->uid);
+        im_channel_key_encode(b, it->type, item_id(s, it));
+        wk_buf_u64(b, it->from);
+        wk_buf_u32(b, s->count);
+    }
+    wk_scatter_send(s->heads, IM_HEADS, heads_done, s);
 }
 
 static int decode(struct sync *s, wkim_slice in)
@@ -401,7 +321,6 @@ enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c)
     s->is = is;
     s->call = c;
     s->by_channels = c->op == IM_CONV_SYNC_CHANNELS;
-    wk_list_init(&s->heads);
     c->code = decode(s, wk_blob_slice(c->in));
     if (c->code == WKIM_OK && !s->by_channels && s->count == 0) {
         free_sync(s); /* the reference answers nothing without msg_count */

@@ -106,30 +106,12 @@ static bool is_finish(const struct im_lane *l)
     return wk_slice_eq(wk_buf_slice(&l->key), WK_LIT(IM_LANE_FINISH));
 }
 
-static void base64(struct wk_buf *out, wkim_slice s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < s.n; i += 3) {
-        size_t left = s.n - i;
-        uint32_t v = (uint32_t)s.p[i] << 16 | (left > 1 ? (uint32_t)s.p[i + 1] << 8 : 0) |
-                     (left > 2 ? s.p[i + 2] : 0);
-        char four[4] = { digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63],
-                         digits[v & 63] };
-        if (left < 3)
-            four[3] = '=';
-        if (left < 2)
-            four[2] = '=';
-        wk_buf_bytes(out, four, 4);
-    }
-}
-
 /* What older clients read: the text and the end of the lane "main". */
 static void legacy(struct wk_buf *out, const struct im_lane *l)
 {
     if (l->text && l->snapshot.n) {
         lit(out, ",\"stream_data\":\"");
-        base64(out, wk_buf_slice(&l->snapshot));
+        wk_json_base64(out, wk_buf_slice(&l->snapshot));
         lit(out, "\"");
     }
     nonzero(out, ",\"end\":", im_lane_terminal(l));

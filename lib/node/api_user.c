@@ -1,6 +1,7 @@
 #include "node/reply.h"
 #include <stdlib.h>
 #include "base/limits.h"
+#include "cluster/scatter.h"
 #include "im/answer.h"
 #include "node/node.h"
 
@@ -45,74 +46,40 @@ struct gather {
     struct wkim_node *node;
     struct wkim_queue *queue;
     void *user;
-    _Atomic uint32_t waiting;
-    _Atomic int code;
-    pthread_mutex_t lock;
-    struct wk_buf out;
+    struct wk_scatter *slots;
     uint8_t layout;
     void (*sort)(struct wkim_reply *r);
 };
 
-struct gather_call {
-    struct wk_call call;
-    struct gather *g;
-};
-
-static void gather_put(struct gather *g)
+static void gather_end(struct gather *g, int code)
 {
-    if (atomic_fetch_sub(&g->waiting, 1) != 1)
-        return;
     struct wkim_reply *r = g->queue ? wk_reply_new(WKIM_REPLY_CALL, g->user) : NULL;
+    struct wk_buf out = WK_BUF_INIT;
+
+    if (r && code == WKIM_OK) {
+        wk_scatter_join(g->slots, g->layout == WK_REPLY_TEXT ? ',' : 0, &out);
+        code = out.oom ? WKIM_ENOMEM : WKIM_OK;
+    }
     if (r) {
-        int code = atomic_load(&g->code);
-        wk_reply_result(r, g->out.oom ? WKIM_ENOMEM : code, 0);
-        if (r->code == WKIM_OK)
-            wk_reply_fill(r, &g->out, g->layout);
+        wk_reply_result(r, code, 0);
+        if (code == WKIM_OK)
+            wk_reply_fill(r, &out, g->layout);
         if (g->sort)
             g->sort(r);
         wk_queue_put(g->queue, r);
+    } else if (g->queue) {
+        wk_log(&g->node->log, WK_LOG_ERROR, "node", "answer_lost", "reason=\"out of memory\"");
     }
+    wk_buf_fini(&out);
     wk_queue_unref(g->queue);
-    wk_buf_fini(&g->out);
-    pthread_mutex_destroy(&g->lock);
+    wk_scatter_free(g->slots);
     wk_api_leave(g->node);
     wk_free(g);
 }
 
-static void gather_done(struct wk_call *c)
+static void gathered(struct wk_scatter *slots)
 {
-    struct gather_call *gc = WK_CONTAINER(c, struct gather_call, call);
-    struct gather *g = gc->g;
-
-    pthread_mutex_lock(&g->lock);
-    if (c->code != WKIM_OK) {
-        atomic_store(&g->code, c->code);
-    } else if (c->out.n) {
-        if (g->layout == WK_REPLY_TEXT && g->out.n)
-            wk_buf_u8(&g->out, ',');
-        wk_buf_bytes(&g->out, c->out.p, c->out.n);
-    }
-    pthread_mutex_unlock(&g->lock);
-    wk_call_fini(c);
-    wk_free(gc);
-    gather_put(g);
-}
-
-static void gather_send(struct gather *g, uint16_t op, uint32_t slot, const struct wk_buf *in)
-{
-    struct gather_call *gc = wk_calloc(1, sizeof(*gc));
-    struct wk_blob *blob = gc && !in->oom ? wk_blob_copy(in->p, in->n) : NULL;
-
-    if (!blob) {
-        wk_free(gc);
-        atomic_store(&g->code, WKIM_ENOMEM);
-        return;
-    }
-    gc->g = g;
-    wk_call_init(&gc->call, op, blob, gather_done);
-    gc->call.slot = slot;
-    atomic_fetch_add(&g->waiting, 1);
-    wk_call_send(g->node->cluster, &gc->call);
+    gather_end(wk_scatter_user(slots), wk_scatter_code(slots));
 }
 
 static int gather_new(struct gather **out, struct wkim_node *n, uint8_t layout,
@@ -123,7 +90,8 @@ static int gather_new(struct gather **out, struct wkim_node *n, uint8_t layout,
     if (rc != WKIM_OK)
         return rc;
     struct gather *g = wk_calloc(1, sizeof(*g));
-    if (!g) {
+    if (!g || wk_scatter_new(&g->slots, n->cluster, NULL) != WKIM_OK) {
+        wk_free(g);
         wk_api_leave(n);
         return WKIM_ENOMEM;
     }
@@ -132,8 +100,6 @@ static int gather_new(struct gather **out, struct wkim_node *n, uint8_t layout,
     g->user = user;
     g->layout = layout;
     g->sort = sort;
-    pthread_mutex_init(&g->lock, NULL);
-    atomic_init(&g->waiting, 1);
     *out = g;
     return WKIM_OK;
 }
@@ -164,42 +130,29 @@ int wkim_user_online(wkim_node *n, const wkim_slice *uids, size_t n_uids, wkim_q
     int rc = gather_new(&g, n, WK_REPLY_ROWS, sort_rows, q, user);
     if (rc != WKIM_OK)
         return rc;
-    uint32_t slots = wk_cluster_slot_count(n->cluster);
-    struct wk_buf *by_slot = wk_calloc(slots, sizeof(*by_slot));
-    if (!by_slot)
-        atomic_store(&g->code, WKIM_ENOMEM);
-    for (size_t i = 0; by_slot && i < n_uids; i++) {
+    for (size_t i = 0; i < n_uids; i++) {
         if (uids[i].n == 0 || uids[i].n > WK_ID_BYTES_MAX)
             continue; /* nobody has such a uid */
-        struct wk_buf *b = &by_slot[wk_api_slot(n, uids[i])];
+        struct wk_buf *b = wk_scatter_request(g->slots, wk_api_slot(n, uids[i]));
         wk_buf_str(b, uids[i]);
         wk_buf_u64(b, i);
     }
-    for (uint32_t i = 0; by_slot && i < slots; i++) {
-        if (by_slot[i].n || by_slot[i].oom)
-            gather_send(g, IM_ONLINE, i, &by_slot[i]);
-        wk_buf_fini(&by_slot[i]);
-    }
-    wk_free(by_slot);
-    gather_put(g);
+    wk_scatter_send(g->slots, IM_ONLINE, gathered, g);
     return WKIM_OK;
 }
 
 int wkim_node_connections(wkim_node *n, wkim_slice uid, wkim_queue *q, void *user)
 {
     struct gather *g;
-    struct wk_buf in = WK_BUF_INIT;
 
     if (uid.n > WK_ID_BYTES_MAX)
         return WKIM_ETOOBIG;
     int rc = gather_new(&g, n, WK_REPLY_TEXT, NULL, q, user);
     if (rc != WKIM_OK)
         return rc;
-    wk_buf_str(&in, uid);
     for (uint32_t i = 0; i < wk_cluster_slot_count(n->cluster); i++)
-        gather_send(g, IM_CONN_LIST, i, &in);
-    wk_buf_fini(&in);
-    gather_put(g);
+        wk_buf_str(wk_scatter_request(g->slots, i), uid);
+    wk_scatter_send(g->slots, IM_CONN_LIST, gathered, g);
     return WKIM_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "proto/json_text.h"
 #include "base/error.h"
+#include "proto/jsonrpc.h"
 
 static int sextet(uint8_t c)
 {
@@ -60,4 +61,16 @@ void wk_json_base64_encode(uint8_t *out, wkim_slice in)
     *out++ = (uint8_t)alphabet[v >> 12 & 63];
     *out++ = rest == 2 ? (uint8_t)alphabet[v >> 6 & 63] : '=';
     *out++ = '=';
+}
+
+void wk_json_base64(struct wk_buf *out, wkim_slice s)
+{
+    const size_t n = WK_JSON_BASE64_LEN(s.n);
+
+    if (wk_buf_reserve(out, n) != WKIM_OK) {
+        out->oom = true;
+        return;
+    }
+    wk_json_base64_encode(out->p + out->n, s);
+    out->n += n;
 }

@@ -45,4 +45,5 @@ int wk_json_error(struct wk_buf *out, bool has_id, wkim_slice id, int32_t code, 
 /* Append s as a JSON string: HTML characters, U+2028/9 escaped, invalid UTF-8 becomes U+FFFD. */
 void wk_json_string(struct wk_buf *out, wkim_slice s);
 void wk_json_escape(struct wk_buf *out, wkim_slice s); /* the same without the quotes */
+void wk_json_base64(struct wk_buf *out, wkim_slice s); /* standard alphabet, padded, no quotes */
 #endif

@@ -148,13 +148,7 @@ static void member_payload(struct wk_buf *out, wkim_slice payload)
 {
     name(out, "payload");
     wk_buf_u8(out, '"');
-    const size_t n = WK_JSON_BASE64_LEN(payload.n);
-    if (wk_buf_reserve(out, n)) {
-        out->oom = true;
-        return;
-    }
-    wk_json_base64_encode(out->p + out->n, payload);
-    out->n += n;
+    wk_json_base64(out, payload);
     wk_buf_u8(out, '"');
 }
 

@@ -30,8 +30,11 @@
  * IM_CONV_POSITION      as IM_CONV_MOVE + u64 last_seq                       -
  * IM_CONV_ENSURE        key, u64 read_seq, u8 bits, u64 now_ms, str uid ...  -
  * IM_CONV_REMOVE        key, str uid ...                                     -
- * IM_HEADS              str uid, repeated (key, u64 from, u32 count)
- *                               repeated (u64 last, u64 own, varint n, str record ... newest first)
+ * IM_HEADS              str uid, repeated (key, u64 from, u32 count, u64 read, u64 forced,
+ *                       u64 hidden)
+ *                               repeated (u64 last, u64 own, u64 floor, u64 deleted ones above what
+ *                               is read, hidden or below the floor, varint n,
+ *                               str record ... newest first)
  * IM_OUTBOX_DONE        u64 id                                               -
  * IM_CONN_LIST          str filter                                           JSON rows, "," between
  * IM_CONN_KICK          str uid, u64 conn id, u8 silent                      -

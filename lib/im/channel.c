@@ -44,7 +44,7 @@ static int load(struct im_slot *is, struct im_channel *ch)
     ch->row_stored = rc == WKIM_OK;
     if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
         return rc;
-    rc = wk_message_last_seq(st, slot, &key, &ch->last_seq);
+    rc = wk_message_last_seq(st, slot, &key, ch->row.retained_from, &ch->last_seq);
     if (rc == WKIM_ENOTFOUND)
         ch->last_seq = 0;
     else if (rc != WKIM_OK)

@@ -345,8 +345,7 @@ static int take(void *arg, uint64_t seq, wkim_slice record)
 
     if (o->n == o->limit || o->out->n + record.n > o->room)
         return 1;
-    if (wk_record_decode(&r, record) != WKIM_OK ||
-        (r.expire_s && r.timestamp_ms + (uint64_t)r.expire_s * 1000 <= o->now_ms))
+    if (wk_record_decode(&r, record) != WKIM_OK || im_expired(&r, o->now_ms))
         return 0;
     o->n++;
     wk_buf_str(o->out, record);
@@ -364,11 +363,17 @@ static void heads_read(struct im_slot *is, struct wk_call *c)
         struct wk_channel_key key;
         im_channel_key_decode(&cur, &key);
         uint64_t from = wk_cursor_u64(&cur);
+        struct im_bounds bounds;
         if (cur.bad)
+            break;
+        rc = im_bounds_get(is, &key, &bounds);
+        if (rc != WKIM_OK)
             break;
         wk_buf_clear(&rows);
         struct oldest o = { .out = &rows, .limit = limit, .now_ms = wk_wall_ms() };
         o.room = c->out.n < ANSWER_BYTES_MAX ? ANSWER_BYTES_MAX - c->out.n : 0;
+        if (from < bounds.first)
+            from = bounds.first;
         rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, from, UINT64_MAX,
                              false, take, &o);
         rc = rc > 0 ? WKIM_OK : rc == WKIM_OK && rows.oom ? WKIM_ENOMEM : rc;

@@ -15,7 +15,7 @@ struct item {
     bool listed, omit;
     struct wk_row_conversation row;
     uint64_t from;
-    uint64_t last, own;
+    uint64_t last, own, floor, holes; /* of IM_HEADS */
     uint64_t n_recents;
     wkim_slice recents;        /* borrowed from sync.heads */
     uint64_t newest_seq, newest_ms;
@@ -174,18 +174,21 @@ static void parse_newest(struct item *it)
     }
 }
 
+static uint64_t forced_of(const struct item *it)
+{
+    return it->row.unread_shift > 0 ? (uint64_t)it->row.unread_shift : 0;
+}
+
 static void emit(struct sync *s, const struct item *it)
 {
     wkim_slice id = item_id(s, it);
-    uint64_t read = it->row.read_seq;
-    uint64_t forced = it->row.unread_shift > 0 ? (uint64_t)it->row.unread_shift : 0;
+    uint64_t read = im_read_to(it->row.read_seq, forced_of(it), it->own);
 
-    if (it->own > read && it->own > forced)
-        read = it->own;
     if (read > it->last)
         read = it->last;
-    /* hidden is not unread */
+    /* hidden or deleted is not unread */
     uint64_t floor = it->row.deleted_seq > read ? it->row.deleted_seq : read;
+    floor = (it->floor > floor ? it->floor : floor) + it->holes;
     struct im_conv_row row = { .type = it->type, .stored_id = id, .channel_id = id };
     if (it->type == WKIM_CHANNEL_PERSON)
         row.channel_id = im_peer(id, s->uid);
@@ -252,6 +255,8 @@ static void heads_done(struct wk_scatter *heads)
         struct wk_cursor *cur = wk_scatter_answer(heads, it->slot);
         it->last = wk_cursor_u64(cur);
         it->own = wk_cursor_u64(cur);
+        it->floor = wk_cursor_u64(cur);
+        it->holes = wk_cursor_u64(cur);
         it->n_recents = wk_cursor_varint(cur);
         it->recents = wk_cursor_str(cur);
         if (cur->bad)
@@ -283,6 +288,9 @@ static void rows_read(struct im_slot *is, struct wk_call *c)
         im_channel_key_encode(b, it->type, item_id(s, it));
         wk_buf_u64(b, it->from);
         wk_buf_u32(b, s->count);
+        wk_buf_u64(b, it->row.read_seq);
+        wk_buf_u64(b, forced_of(it));
+        wk_buf_u64(b, it->row.deleted_seq);
     }
     wk_scatter_send(s->heads, IM_HEADS, heads_done, s);
 }

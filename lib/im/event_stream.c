@@ -198,8 +198,8 @@ int im_events_annotate_heads(struct im_slot *is, struct wk_buf *answer)
     if (!is->events || is->events->streams.count == 0)
         return WKIM_OK;
     while (rc == WKIM_OK && wk_cursor_left(&c) && !c.bad) {
-        wk_buf_u64(&out, wk_cursor_u64(&c));
-        wk_buf_u64(&out, wk_cursor_u64(&c));
+        for (int i = 0; i < 4; i++)
+            wk_buf_u64(&out, wk_cursor_u64(&c));
         wk_buf_varint(&out, wk_cursor_varint(&c));
         wkim_slice recents = wk_cursor_str(&c);
         wk_buf_clear(&rows);

@@ -18,41 +18,55 @@ static int take(void *arg, uint64_t seq, wkim_slice record)
 
     if (h->n == h->limit || h->out->n > HEADS_BYTES_MAX)
         return 1;
-    if (wk_record_decode(&r, record) != WKIM_OK ||
-        (r.expire_s && r.timestamp_ms + (uint64_t)r.expire_s * 1000 <= h->now_ms))
+    if (wk_record_decode(&r, record) != WKIM_OK || im_expired(&r, h->now_ms))
         return 0;
     h->n++;
     wk_buf_str(h->out, record);
     return 0;
 }
 
-static int one(struct im_slot *is, wkim_slice uid, const struct wk_channel_key *key, uint64_t from,
-               uint32_t limit, struct wk_buf *rows, struct wk_buf *out)
+/* One line of the request. */
+struct wanted {
+    struct wk_channel_key key;
+    uint64_t from;
+    uint32_t limit;
+    uint64_t read, forced, hidden;
+};
+
+static int one(struct im_slot *is, wkim_slice uid, const struct wanted *w, struct wk_buf *rows,
+               struct wk_buf *out)
 {
     struct wk_store *st = wk_slot_store(is->slot);
     uint32_t slot = wk_slot_id(is->slot);
-    struct head h = { .out = rows, .limit = limit, .now_ms = wk_wall_ms() };
-    uint64_t last = 0, own = 0;
+    struct head h = { .out = rows, .limit = w->limit, .now_ms = wk_wall_ms() };
+    struct im_bounds b;
+    uint64_t own = 0, holes = 0;
 
-    int rc = wk_message_last_seq(st, slot, key, &last);
+    int rc = im_bounds_get(is, &w->key, &b);
+    if (rc != WKIM_OK)
+        return rc;
+    rc = b.last ? wk_sent_get(st, slot, &w->key, uid, &own) : WKIM_OK;
     if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
         return rc;
-    rc = last ? wk_sent_get(st, slot, key, uid, &own) : WKIM_OK;
-    if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
+    uint64_t seen = im_read_to(w->read, w->forced, own);
+    rc = im_holes_count(is, &w->key, &b, seen > w->hidden ? seen : w->hidden, &holes);
+    if (rc != WKIM_OK)
         return rc;
     wk_buf_clear(rows);
-    rc = WKIM_OK;
-    if (limit && last && from <= last)
-        rc = wk_message_scan(st, slot, key, from, last, true, take, &h);
+    uint64_t from = w->from > b.first ? w->from : b.first;
+    if (w->limit && from <= b.last)
+        rc = wk_message_scan(st, slot, &w->key, from, b.last, true, take, &h);
     if (rc >= 0)
         rc = rows->oom ? WKIM_ENOMEM : im_events_annotate(is, rows, false, false);
     if (rc < 0)
         return rc;
-    wk_buf_u64(out, last);
+    wk_buf_u64(out, b.last);
     wk_buf_u64(out, own);
+    wk_buf_u64(out, b.first - 1);
+    wk_buf_u64(out, holes);
     wk_buf_varint(out, h.n);
     wk_buf_str(out, wk_buf_slice(rows));
-    return rc < 0 ? rc : WKIM_OK;
+    return WKIM_OK;
 }
 
 static void heads_read(struct im_slot *is, struct wk_call *c)
@@ -63,12 +77,15 @@ static void heads_read(struct im_slot *is, struct wk_call *c)
     int rc = WKIM_OK;
 
     while (rc == WKIM_OK && wk_cursor_left(&cur) && !cur.bad) {
-        struct wk_channel_key key;
-        im_channel_key_decode(&cur, &key);
-        uint64_t from = wk_cursor_u64(&cur);
-        uint32_t limit = wk_cursor_u32(&cur);
+        struct wanted w;
+        im_channel_key_decode(&cur, &w.key);
+        w.from = wk_cursor_u64(&cur);
+        w.limit = wk_cursor_u32(&cur);
+        w.read = wk_cursor_u64(&cur);
+        w.forced = wk_cursor_u64(&cur);
+        w.hidden = wk_cursor_u64(&cur);
         if (!cur.bad)
-            rc = one(is, uid, &key, from, limit, &rows, &c->out);
+            rc = one(is, uid, &w, &rows, &c->out);
     }
     wk_buf_fini(&rows);
     c->code = cur.bad ? WKIM_EPROTO : rc;

@@ -12,11 +12,10 @@ struct collect {
 };
 
 /* Expired messages are not shown. */
-static bool expired(wkim_slice record, uint64_t now_ms)
+static bool shown(wkim_slice record, uint64_t now_ms)
 {
     struct wk_record r;
-    return wk_record_decode(&r, record) != WKIM_OK ||
-           (r.expire_s && r.timestamp_ms + (uint64_t)r.expire_s * 1000 <= now_ms);
+    return wk_record_decode(&r, record) == WKIM_OK && !im_expired(&r, now_ms);
 }
 
 static int take(void *arg, uint64_t seq, wkim_slice record)
@@ -29,7 +28,7 @@ static int take(void *arg, uint64_t seq, wkim_slice record)
         c->cut = true;
         return 1;
     }
-    if (expired(record, c->now_ms))
+    if (!shown(record, c->now_ms))
         return 0;
     if (c->n == 0)
         c->first = seq;
@@ -61,10 +60,11 @@ static int reverse(struct wk_buf *b)
     return WKIM_OK;
 }
 
-static int scan_backwards(struct im_slot *is, const struct wk_channel_key *key, struct collect *col)
+static int scan_backwards(struct im_slot *is, const struct wk_channel_key *key, uint64_t low,
+                          uint64_t to, struct collect *col)
 {
-    int rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), key, 0, UINT64_MAX,
-                             true, take, col);
+    int rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), key, low, to, true,
+                             take, col);
 
     if (rc >= 0 && !col->out->oom)
         rc = reverse(col->out);
@@ -74,31 +74,48 @@ static int scan_backwards(struct im_slot *is, const struct wk_channel_key *key, 
     return rc;
 }
 
-/* The newest messages.  Going forward costs the storage far less per message than going backwards,
- * so the start is guessed from the newest number; where messages are missing behind it, or they are
- * too many bytes, the way back is gone after all. */
-static int scan_newest(struct im_slot *is, const struct wk_channel_key *key, struct collect *col)
+/* The newest messages of low..to.  Going forward costs the storage far less per message than going
+ * backwards, so the start is guessed from the numbers; where some are missing, or they are too many
+ * bytes, the way back is gone after all. */
+static int scan_newest(struct im_slot *is, const struct wk_channel_key *key, uint64_t low,
+                       uint64_t to, struct collect *col)
 {
-    struct wk_store *st = wk_slot_store(is->slot);
     const struct collect fresh = *col;
-    uint64_t last = 0;
 
-    int rc = wk_message_last_seq(st, wk_slot_id(is->slot), key, &last);
-    if (rc != WKIM_OK)
-        return rc == WKIM_ENOTFOUND ? WKIM_OK : rc;
-    uint64_t from = last > col->limit ? last - col->limit + 1 : 1;
-    rc = wk_message_scan(st, wk_slot_id(is->slot), key, from, last, false, take, col);
-    if (rc < 0 || col->out->oom || (!col->cut && (col->n == col->limit || from == 1)))
+    if (low > to)
+        return WKIM_OK;
+    uint64_t from = to - low >= col->limit ? to - col->limit + 1 : low;
+    int rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), key, from, to, false,
+                             take, col);
+    if (rc < 0 || col->out->oom || (!col->cut && (col->n == col->limit || from == low)))
         return rc;
     wk_buf_clear(col->out);
     *col = fresh;
-    return scan_backwards(is, key, col);
+    return scan_backwards(is, key, low, to, col);
+}
+
+/* Messages up to start and above end.  The window counts numbers, also those that are not given out
+ * yet, but not those of deleted messages: paging must not end at a hole. */
+static int scan_down(struct im_slot *is, const struct wk_channel_key *key,
+                     const struct im_bounds *b, uint64_t start, uint64_t end, struct collect *col)
+{
+    uint64_t low = end + 1 > b->first ? end + 1 : b->first;
+
+    if (start > b->last) {
+        uint64_t ahead = start - b->last;
+        if (ahead >= col->limit)
+            return WKIM_OK;
+        col->limit -= ahead;
+        start = b->last;
+    }
+    return scan_newest(is, key, low, start, col);
 }
 
 static void sync_read(struct im_slot *is, struct wk_call *c)
 {
     struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
     struct wk_channel_key key;
+    struct im_bounds b;
 
     im_channel_key_decode(&cur, &key);
     uint64_t start = wk_cursor_u64(&cur), end = wk_cursor_u64(&cur);
@@ -106,31 +123,21 @@ static void sync_read(struct im_slot *is, struct wk_call *c)
     bool up = wk_cursor_u8(&cur);
     bool basic = wk_cursor_left(&cur) && wk_cursor_u8(&cur);
     c->stage = basic;
-    if (cur.bad) {
-        c->code = WKIM_EPROTO;
+    c->code = cur.bad ? WKIM_EPROTO : im_bounds_get(is, &key, &b);
+    if (c->code != WKIM_OK)
         return;
-    }
     struct collect col = { .out = &c->out, .limit = limit, .now_ms = wk_wall_ms() };
-    uint64_t from = 0, to = UINT64_MAX;
-    bool none = limit == 0, newest = false;
-    if (start == 0 && end == 0) {
-        newest = true;
-    } else if (up) {
-        from = start;
-        to = end ? end - 1 : UINT64_MAX;
-    } else if (end > start) {
-        none = true;
-    } else {
-        uint64_t low = start > limit ? start - limit : 0;
-        from = (end > low ? end : low) + 1;
-        to = start;
-    }
     int rc = WKIM_OK;
-    if (!none && newest)
-        rc = scan_newest(is, &key, &col);
-    else if (!none && from <= to)
-        rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key, from, to, false,
+    if (limit == 0)
+        rc = WKIM_OK; /* none */
+    else if (start == 0 && end == 0)
+        rc = scan_newest(is, &key, b.first, b.last, &col);
+    else if (up)
+        rc = wk_message_scan(wk_slot_store(is->slot), wk_slot_id(is->slot), &key,
+                             start > b.first ? start : b.first, end ? end - 1 : UINT64_MAX, false,
                              take, &col);
+    else if (end <= start)
+        rc = scan_down(is, &key, &b, start, end, &col);
     if (rc >= 0)
         rc = im_events_annotate(is, &c->out, basic, false);
     c->code = rc < 0 ? rc : WKIM_OK;
@@ -141,14 +148,25 @@ static void sync_read(struct im_slot *is, struct wk_call *c)
     c->number[1] = more;
 }
 
-static int append_seq(struct im_slot *is, const struct wk_channel_key *key, uint64_t seq,
-                      struct wk_buf *out)
+/* What is looked for within one channel. */
+struct find {
+    struct im_slot *is;
+    struct wk_channel_key key;
+    struct im_bounds b;
+    uint64_t now_ms;
+    struct wk_buf *out;
+};
+
+static int append_seq(const struct find *f, uint64_t seq)
 {
     struct wk_buf row = WK_BUF_INIT;
-    int rc = wk_message_get(wk_slot_store(is->slot), wk_slot_id(is->slot), key, seq, &row);
+    struct im_slot *is = f->is;
 
-    if (rc == WKIM_OK && !expired(wk_buf_slice(&row), wk_wall_ms()))
-        wk_buf_str(out, wk_buf_slice(&row));
+    if (seq < f->b.first)
+        return WKIM_OK;
+    int rc = wk_message_get(wk_slot_store(is->slot), wk_slot_id(is->slot), &f->key, seq, &row);
+    if (rc == WKIM_OK && shown(wk_buf_slice(&row), f->now_ms))
+        wk_buf_str(f->out, wk_buf_slice(&row));
     wk_buf_fini(&row);
     return rc == WKIM_ENOTFOUND ? WKIM_OK : rc;
 }
@@ -160,8 +178,8 @@ static int append_seq(struct im_slot *is, const struct wk_channel_key *key, uint
 struct by_id {
     int64_t id;
     int64_t seen;
-    uint64_t seq;
-    bool any, found;
+    uint64_t seq, now_ms;
+    bool any;
     struct wk_buf *out;
 };
 
@@ -186,25 +204,22 @@ static int match_id(void *arg, uint64_t seq, wkim_slice record)
 
     if (wk_record_decode(&r, record) != WKIM_OK || r.message_id != b->id)
         return 0;
-    wk_buf_str(b->out, record);
-    b->found = true;
+    if (!im_expired(&r, b->now_ms))
+        wk_buf_str(b->out, record);
     return 1;
 }
 
-static int append_id(struct im_slot *is, const struct wk_channel_key *key, int64_t id,
-                     struct wk_buf *out)
+static int append_id(const struct find *f, int64_t id)
 {
-    struct wk_store *st = wk_slot_store(is->slot);
-    uint32_t slot = wk_slot_id(is->slot);
-    uint64_t lo = 1, hi = 0;
-    int rc = wk_message_last_seq(st, slot, key, &hi);
+    struct wk_store *st = wk_slot_store(f->is->slot);
+    uint32_t slot = wk_slot_id(f->is->slot);
+    uint64_t lo = f->b.first, hi = f->b.last;
+    int rc = WKIM_OK;
 
-    if (rc != WKIM_OK)
-        return rc == WKIM_ENOTFOUND ? WKIM_OK : rc;
     while (lo < hi) {
         uint64_t mid = lo + (hi - lo) / 2;
         struct by_id b = { .id = id };
-        rc = wk_message_scan(st, slot, key, mid, hi, false, first_id, &b);
+        rc = wk_message_scan(st, slot, &f->key, mid, hi, false, first_id, &b);
         if (rc < 0)
             return rc;
         if (!b.any || b.seen >= id)
@@ -212,48 +227,54 @@ static int append_id(struct im_slot *is, const struct wk_channel_key *key, int64
         else
             lo = b.seq + 1;
     }
-    struct by_id b = { .id = id, .out = out };
-    rc = wk_message_scan(st, slot, key, lo > ID_WINDOW ? lo - ID_WINDOW : 1, lo + ID_WINDOW, false,
-                         match_id, &b);
+    struct by_id b = { .id = id, .out = f->out, .now_ms = f->now_ms };
+    uint64_t low = lo > ID_WINDOW ? lo - ID_WINDOW : 1;
+    rc = wk_message_scan(st, slot, &f->key, low > f->b.first ? low : f->b.first, lo + ID_WINDOW,
+                         false, match_id, &b);
     return rc < 0 ? rc : WKIM_OK;
+}
+
+static int find_start(struct find *f, struct im_slot *is, struct wk_cursor *cur,
+                      struct wk_buf *out)
+{
+    *f = (struct find){ .is = is, .now_ms = wk_wall_ms(), .out = out };
+    im_channel_key_decode(cur, &f->key);
+    return cur->bad ? WKIM_EPROTO : im_bounds_get(is, &f->key, &f->b);
 }
 
 static void get_read(struct im_slot *is, struct wk_call *c)
 {
     struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
-    struct wk_channel_key key;
-    int rc = WKIM_OK;
+    struct find f;
+    int rc = find_start(&f, is, &cur, &c->out);
 
-    im_channel_key_decode(&cur, &key);
     bool oldest = wk_cursor_u8(&cur);
     for (uint64_t n = wk_cursor_varint(&cur); n && !cur.bad && rc == WKIM_OK; n--)
-        rc = append_seq(is, &key, wk_cursor_u64(&cur), &c->out);
+        rc = append_seq(&f, wk_cursor_u64(&cur));
     for (uint64_t n = wk_cursor_varint(&cur); n && !cur.bad && rc == WKIM_OK; n--)
-        rc = append_id(is, &key, (int64_t)wk_cursor_u64(&cur), &c->out);
+        rc = append_id(&f, (int64_t)wk_cursor_u64(&cur));
     for (uint64_t n = wk_cursor_varint(&cur); n && !cur.bad && rc == WKIM_OK; n--)
-        rc = im_msgno_lookup(is, &key, wk_cursor_str(&cur), oldest, &c->out);
+        rc = im_msgno_lookup(is, &f.key, wk_cursor_str(&cur), oldest, &c->out);
     c->code = cur.bad ? WKIM_EPROTO : rc;
     if (c->out.n > ANSWER_BYTES_MAX)
         c->code = WKIM_ETOOBIG;
 }
 
+/* The highest number stays when its message is gone; the newest message is then another one. */
 static void last_read(struct im_slot *is, struct wk_call *c)
 {
     struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
-    struct wk_channel_key key;
+    struct find f;
+    int rc = find_start(&f, is, &cur, &c->out);
 
-    im_channel_key_decode(&cur, &key);
     bool with_message = wk_cursor_u8(&cur);
-    int rc = cur.bad ? WKIM_EPROTO
-                     : wk_message_last_seq(wk_slot_store(is->slot), wk_slot_id(is->slot), &key,
-                                           &c->number[0]);
-    if (rc == WKIM_ENOTFOUND) {
-        c->number[0] = 0;
-        rc = WKIM_OK;
-    } else if (rc == WKIM_OK && with_message) {
-        rc = append_seq(is, &key, c->number[0], &c->out);
-    }
-    c->code = rc;
+    struct collect col = { .out = &c->out, .limit = 1, .now_ms = f.now_ms };
+    if (cur.bad)
+        rc = WKIM_EPROTO;
+    if (rc == WKIM_OK && with_message)
+        rc = scan_newest(is, &f.key, f.b.first, f.b.last, &col);
+    c->number[0] = rc >= 0 ? f.b.last : 0;
+    c->code = rc < 0 ? rc : WKIM_OK;
 }
 
 /* What only the shard knows of the events. */

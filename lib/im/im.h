@@ -49,7 +49,14 @@ enum im_op {
     IM_EVENT = 64,           /* in memory, or on to IM_EVENT_PUT */
     IM_EVENT_SYNC = 65,
     IM_EVENT_PUT = 66,       /* W */
-    IM_EVENT_CHUNKS = 67     /* W */
+    IM_EVENT_CHUNKS = 67,    /* W */
+    IM_LIMITS_SET = 88,      /* W */
+    IM_LIMITS_GET = 89,
+    IM_TRIM = 90,            /* W: history up to a number is gone */
+    IM_ERASE = 91,           /* W: a piece of its rows leaves the store */
+    IM_DELETE = 92,          /* finds the messages, then IM_DROP */
+    IM_DROP = 93,            /* W */
+    IM_OVER = 94             /* W: messages whose time is over */
 };
 
 #define IM_SYSTEM_UID "____system"

@@ -15,6 +15,9 @@ enum im_table {
     IM_TABLE_LANE = 71,   /* by message and lane: state after the last stored event (event.c) */
     IM_TABLE_CHUNK = 72,  /* by message, lane and number: what deltas brought since (event.c) */
     IM_TABLE_NOTIFY = 73, /* by id: messages the webhook still has to hear of (notify.c) */
+    IM_TABLE_ERASE = 88,  /* by channel: rows below its floor are still stored (retention.c) */
+    IM_TABLE_HOLE = 89,   /* by channel and number: deleted by itself (retention.c) */
+    IM_TABLE_EXPIRY = 90, /* by time, channel, number: messages with a time limit (retention.c) */
     IM_TABLE_MSGNO = 100  /* by channel and block: fingerprints of client_msg_nos (msgno.c) */
 };
 
@@ -149,11 +152,13 @@ bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c);
 void im_fresh_clear(struct im_slot *is);
 void im_sent_write(struct im_slot *is, struct wk_txn *txn);
 /* msgno.c: find calls each() for candidates in the window, newest first, until it returns
- * non-zero. */
+ * non-zero; WKIM_ENOTFOUND: that message is gone, go on. */
 int im_msgno_find(struct im_slot *is, struct im_channel *ch, wkim_slice client_msg_no,
                   int (*each)(void *arg, uint64_t seq), void *arg);
 int im_msgno_add(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, uint64_t seq,
                  wkim_slice client_msg_no);
+/* The message is deleted in this round: the store may still show it. */
+int im_msgno_forget(struct im_slot *is, struct im_channel *ch, uint64_t seq);
 void im_msgno_purge(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch);
 void im_msgnos_fini(struct im_msgnos *m);
 /* Append the record (str) with this client_msg_no, from the store only; any thread. */
@@ -195,6 +200,23 @@ int im_system_publish(struct im_slot *is, wkim_slice in); /* tell every shard */
 enum wk_call_result im_system_list_handle(struct im_slot *is, struct wk_call *c);
 int im_system_load(struct im_slot *is);
 void im_system_free(struct im *im);
+/* bounds.c: what of a channel can be read */
+struct im_bounds {
+    uint64_t first;    /* numbers below are deleted */
+    uint64_t last;     /* highest number given out, also when its row is deleted; 0: none */
+    uint64_t holed_to; /* highest number deleted by itself */
+};
+int im_bounds_get(struct im_slot *is, const struct wk_channel_key *key,
+                  struct im_bounds *out); /* from the store; any thread */
+/* The message's time is over: nobody gets it any more. */
+bool im_expired(const struct wk_record *r, uint64_t now_ms);
+/* What counts as read to a user whose last own message is `own`: own messages count from the number
+ * on that was the last when a number of unread ones was set (`forced`). */
+uint64_t im_read_to(uint64_t read, uint64_t forced, uint64_t own);
+/* Messages with after < seq <= last that were deleted by themselves; any thread. */
+int im_holes_count(struct im_slot *is, const struct wk_channel_key *key,
+                   const struct im_bounds *b, uint64_t after, uint64_t *n);
+void im_hole_key(struct wk_buf *out, const struct wk_channel_key *key, uint64_t seq);
 /* history.c */
 enum wk_call_result im_history_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_heads_handle(struct im_slot *is, struct wk_call *c); /* heads.c */

@@ -46,6 +46,7 @@ struct known {
     struct im_slot *is;
     const struct wk_channel_key *key;
     const struct wk_record *r;
+    uint64_t first; /* below: deleted */
     bool duplicate;
     uint64_t seq;
     int64_t message_id;
@@ -72,6 +73,8 @@ static int compare(void *arg, uint64_t seq)
     bool same;
     int rc = WKIM_OK;
 
+    if (seq < k->first)
+        return WKIM_ENOTFOUND;
     if (fresh) {
         same = fresh->check == content_hash(k->r);
         k->message_id = fresh->message_id;
@@ -83,7 +86,7 @@ static int compare(void *arg, uint64_t seq)
         k->message_id = same ? old.message_id : 0;
     }
     wk_buf_fini(&row);
-    if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
+    if (rc != WKIM_OK)
         return rc;
     if (!same)
         return 0;
@@ -260,6 +263,7 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
         return WKIM_OK;
     int rc = im_channel_get(is, r.channel_type, r.channel_id, &ch);
     key = (struct wk_channel_key){ r.channel_type, r.channel_id };
+    k.first = rc == WKIM_OK ? ch->row.retained_from : 0;
     if (rc == WKIM_OK && r.client_msg_no.n && is->im->opt.idempotent)
         rc = im_msgno_find(is, ch, r.client_msg_no, compare, &k);
     if (rc < 0)

@@ -9,6 +9,7 @@
  * Measured: a row per message under a random key cost a fifth of the server's CPU, most of it
  * sorting at flush. */
 #include "im/internal.h"
+#include "base/clock.h"
 
 #define BLOCK 128u
 #define WINDOW 10240u /* clients.md 2.11 asks for the last 10 000 of a channel */
@@ -176,8 +177,11 @@ int im_msgno_find(struct im_slot *is, struct im_channel *ch, wkim_slice client_m
     for (uint32_t i = m->n; rc == WKIM_OK && want && i > 0 && tries < TRIES_MAX; i--) {
         if (m->fp[i - 1] != want)
             continue;
-        tries++;
         rc = each(arg, m->first_seq + i - 1);
+        if (rc == WKIM_ENOTFOUND)
+            rc = WKIM_OK; /* deleted: one replica may still know its number, another not */
+        else
+            tries++;
     }
     return rc;
 }
@@ -197,14 +201,24 @@ int im_msgno_add(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, 
     struct wk_buf k = WK_BUF_INIT, row = WK_BUF_INIT;
     struct wk_channel_key key = im_channel_key(ch);
     block_key(&k, &key, seq / BLOCK - 1);
-    for (uint32_t i = m->n - BLOCK; i < m->n; i++)
-        wk_buf_u32(&row, m->fp[i]);
+    for (uint32_t i = m->n - BLOCK; i < m->n; i++) /* the same row whoever knows them still */
+        wk_buf_u32(&row, m->first_seq + i < ch->row.retained_from ? 0 : m->fp[i]);
     if (k.oom || row.oom)
         rc = WKIM_ENOMEM;
     else
         wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_MSGNO, wk_buf_slice(&k), wk_buf_slice(&row));
     wk_buf_fini(&k);
     wk_buf_fini(&row);
+    return rc;
+}
+
+int im_msgno_forget(struct im_slot *is, struct im_channel *ch, uint64_t seq)
+{
+    struct im_msgnos *m = &ch->msgnos;
+    int rc = ensure(is, ch);
+
+    if (rc == WKIM_OK && seq >= m->first_seq && seq - m->first_seq < m->n)
+        m->fp[seq - m->first_seq] = 0;
     return rc;
 }
 
@@ -234,6 +248,7 @@ struct lookup {
     uint32_t want;
     struct wk_buf *out;
     bool found;
+    uint64_t now_ms, first;
     uint64_t newest; /* of the unfinished block: the last match so far */
     bool take_first;
 };
@@ -242,10 +257,12 @@ static int take_if_same(struct lookup *l, uint64_t seq)
 {
     struct wk_buf row = WK_BUF_INIT;
     struct wk_record r;
-    int rc = wk_message_get(wk_slot_store(l->is->slot), wk_slot_id(l->is->slot), l->key, seq, &row);
 
+    if (seq < l->first)
+        return WKIM_OK;
+    int rc = wk_message_get(wk_slot_store(l->is->slot), wk_slot_id(l->is->slot), l->key, seq, &row);
     if (rc == WKIM_OK && wk_record_decode(&r, wk_buf_slice(&row)) == WKIM_OK &&
-        wk_slice_eq(r.client_msg_no, l->no)) {
+        wk_slice_eq(r.client_msg_no, l->no) && !im_expired(&r, l->now_ms)) {
         wk_buf_str(l->out, wk_buf_slice(&row));
         l->found = true;
     }
@@ -258,7 +275,8 @@ static int scan_tail(void *arg, uint64_t seq, wkim_slice record)
     struct lookup *l = arg;
     struct wk_record r;
 
-    if (wk_record_decode(&r, record) != WKIM_OK || !wk_slice_eq(r.client_msg_no, l->no))
+    if (wk_record_decode(&r, record) != WKIM_OK || !wk_slice_eq(r.client_msg_no, l->no) ||
+        im_expired(&r, l->now_ms))
         return 0;
     l->newest = seq;
     return l->take_first;
@@ -296,18 +314,20 @@ int im_msgno_lookup(struct im_slot *is, const struct wk_channel_key *key, wkim_s
                     bool oldest, struct wk_buf *out)
 {
     struct lookup l = { .is = is, .key = key, .no = client_msg_no, .out = out,
-                        .want = fingerprint(client_msg_no) };
-    uint64_t last = 0;
-    int rc = wk_message_last_seq(wk_slot_store(is->slot), wk_slot_id(is->slot), key, &last);
+                        .want = fingerprint(client_msg_no), .now_ms = wk_wall_ms() };
+    struct im_bounds b;
+    int rc = l.want ? im_bounds_get(is, key, &b) : WKIM_OK;
 
     if (rc != WKIM_OK || !l.want)
-        return rc == WKIM_ENOTFOUND ? WKIM_OK : rc;
-    uint64_t full = last / BLOCK;
+        return rc;
+    l.first = b.first;
+    uint64_t full = b.last / BLOCK, low = (b.first - 1) / BLOCK;
+    uint64_t tail = full * BLOCK + 1 > b.first ? full * BLOCK + 1 : b.first;
     if (!oldest)
-        rc = look_in_tail(&l, full * BLOCK + 1, last, false);
-    for (uint64_t n = 0; rc == WKIM_OK && !l.found && n < full; n++)
-        rc = look_in_block(&l, oldest ? n : full - 1 - n, oldest);
+        rc = look_in_tail(&l, tail, b.last, false);
+    for (uint64_t n = low; rc == WKIM_OK && !l.found && n < full; n++)
+        rc = look_in_block(&l, oldest ? n : full - 1 - (n - low), oldest);
     if (oldest && rc == WKIM_OK && !l.found)
-        rc = look_in_tail(&l, full * BLOCK + 1, last, true);
+        rc = look_in_tail(&l, tail, b.last, true);
     return rc;
 }

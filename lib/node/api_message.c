@@ -253,5 +253,7 @@ int wkim_message_own(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
     uint32_t slot = put_key(n, &in, channel_type, channel_id, login_uid);
     wk_buf_u64(&in, 0);
     wk_buf_u32(&in, 0);
+    for (int i = 0; i < 3; i++) /* no positions: unread is not asked for */
+        wk_buf_u64(&in, UINT64_MAX);
     return wk_api_send(n, IM_HEADS, slot, &in, WK_REPLY_NONE, fill_own, wk_slice(NULL, 0), q, user);
 }

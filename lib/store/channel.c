@@ -1,8 +1,9 @@
-/* channels: channel -> u8 format | u8 flags | varint fields */
+/* channels: channel -> u8 format | u8 flags | varint fields.  Format 1 ends before erased_to. */
 #include "store/txn.h"
 #include "base/cursor.h"
 
-#define FORMAT 1
+#define FORMAT_FIRST 1
+#define FORMAT 2
 
 enum {
     FLAG_BAN = 1,
@@ -35,7 +36,7 @@ void wk_channel_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key
     struct wk_key k;
 
     channel_key(&k, slot, ch);
-    struct wk_buf *b = wk_txn_put_begin(t, WK_COLUMN_METADATA, &k, 64);
+    struct wk_buf *b = wk_txn_put_begin(t, WK_COLUMN_METADATA, &k, 96);
     wk_buf_u8(b, FORMAT);
     wk_buf_u8(b, flags_of(row));
     wk_buf_varint(b, row->last_seq_floor);
@@ -46,14 +47,35 @@ void wk_channel_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key
     wk_buf_varint(b, row->n_deny);
     wk_buf_varint(b, row->created_ms);
     wk_buf_varint(b, row->updated_ms);
+    wk_buf_varint(b, row->erased_to);
+    wk_buf_varint(b, row->holed_to);
+    wk_buf_varint(b, row->sized_to);
+    wk_buf_varint(b, row->sized_bytes);
+    wk_buf_u8(b, row->keep.set);
+    wk_buf_varint(b, row->keep.age_s);
+    wk_buf_varint(b, row->keep.messages);
+    wk_buf_varint(b, row->keep.bytes);
     wk_txn_put_end(t);
+}
+
+static void decode_history(struct wk_row_channel *row, struct wk_cursor *c)
+{
+    row->erased_to = wk_cursor_varint(c);
+    row->holed_to = wk_cursor_varint(c);
+    row->sized_to = wk_cursor_varint(c);
+    row->sized_bytes = wk_cursor_varint(c);
+    row->keep.set = wk_cursor_u8(c);
+    row->keep.age_s = wk_cursor_varint(c);
+    row->keep.messages = wk_cursor_varint(c);
+    row->keep.bytes = wk_cursor_varint(c);
 }
 
 static int decode(void *arg, wkim_slice value)
 {
     struct wk_cursor c = wk_cursor(value);
+    uint8_t format = wk_cursor_u8(&c);
 
-    if (wk_cursor_u8(&c) != FORMAT)
+    if (format != FORMAT && format != FORMAT_FIRST)
         return WKIM_ECORRUPT;
     uint8_t flags = wk_cursor_u8(&c);
     struct wk_row_channel row = {
@@ -73,6 +95,10 @@ static int decode(void *arg, wkim_slice value)
     row.n_deny = wk_cursor_varint(&c);
     row.created_ms = wk_cursor_varint(&c);
     row.updated_ms = wk_cursor_varint(&c);
+    if (format == FORMAT)
+        decode_history(&row, &c);
+    else if (row.retained_from)
+        row.erased_to = row.retained_from - 1; /* whoever set it deleted the rows, too */
     if (c.bad || wk_cursor_left(&c) != 0 || (flags & ~FLAGS_KNOWN))
         return WKIM_ECORRUPT;
     *(struct wk_row_channel *)arg = row;

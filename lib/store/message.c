@@ -108,10 +108,56 @@ static int take_seq(void *arg, uint64_t seq, wkim_slice record)
 }
 
 int wk_message_last_seq(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch,
-                        uint64_t *seq)
+                        uint64_t from_seq, uint64_t *seq)
 {
-    int rc = wk_message_scan(s, slot, ch, 0, UINT64_MAX, true, take_seq, seq);
+    int rc = wk_message_scan(s, slot, ch, from_seq, UINT64_MAX, true, take_seq, seq);
 
+    if (rc == 1)
+        return WKIM_OK;
+    return rc == WKIM_OK ? WKIM_ENOTFOUND : rc;
+}
+
+struct channel_found {
+    struct wk_channel_key *out;
+    struct wk_buf *id;
+};
+
+/* Takes the key of a message apart: u32 hash | u8 type | u16 length, id | u64 seq. */
+static int take_channel(void *arg, wkim_slice key, wkim_slice value)
+{
+    const struct channel_found *f = arg;
+    struct wk_cursor c = wk_cursor(key);
+    (void)value;
+
+    (void)wk_cursor_bytes(&c, WK_KEY_MESSAGE_PREFIX_BYTES);
+    f->out->type = wk_cursor_u8(&c);
+    wkim_slice id = wk_cursor_bytes(&c, wk_cursor_u16(&c));
+    if (c.bad || wk_cursor_left(&c) != 8)
+        return WKIM_ECORRUPT;
+    wk_buf_bytes(f->id, id.p, id.n);
+    f->out->id = wk_buf_slice(f->id);
+    return f->id->oom ? WKIM_ENOMEM : 1;
+}
+
+int wk_message_channel_before(struct wk_store *s, uint32_t slot,
+                              const struct wk_channel_key *before, struct wk_channel_key *out,
+                              struct wk_buf *id)
+{
+    struct wk_key lo, hi;
+
+    wk_key_init(&lo, slot, WK_TABLE_MESSAGE);
+    if (before) {
+        message_key(&hi, slot, before, 0);
+    } else {
+        hi = lo;
+        wk_key_after_prefix(&hi);
+    }
+    if (hi.rc != WKIM_OK || lo.rc != WKIM_OK)
+        return hi.rc != WKIM_OK ? hi.rc : lo.rc;
+    struct wk_range r = { wk_key_slice(&lo), wk_key_slice(&hi), true, false };
+    struct channel_found f = { out, id };
+    wk_buf_clear(id);
+    int rc = s->ops->scan(s->self, WK_COLUMN_MESSAGES, &r, take_channel, &f);
     if (rc == 1)
         return WKIM_OK;
     return rc == WKIM_OK ? WKIM_ENOTFOUND : rc;

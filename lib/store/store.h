@@ -78,8 +78,16 @@ typedef int (*wk_message_each)(void *arg, uint64_t seq, wkim_slice record);
 int wk_message_scan(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch,
                     uint64_t from_seq, uint64_t to_seq, bool descending, wk_message_each each,
                     void *arg);
+/* Highest stored row from from_seq on; WKIM_ENOTFOUND when none.  Deleted rows cost time until they
+ * are merged away: a from_seq behind them spares the walk over them. */
 int wk_message_last_seq(struct wk_store *s, uint32_t slot, const struct wk_channel_key *ch,
-                        uint64_t *seq); /* highest stored row; WKIM_ENOTFOUND when none */
+                        uint64_t from_seq, uint64_t *seq);
+/* Channels that have messages, one by one in the order of their keys, backwards: the one before
+ * *before (NULL: the last of the slot).  id: cleared, then its bytes, which out->id borrows.
+ * WKIM_ENOTFOUND: there is none. */
+int wk_message_channel_before(struct wk_store *s, uint32_t slot,
+                              const struct wk_channel_key *before, struct wk_channel_key *out,
+                              struct wk_buf *id);
 
 /* Last message_seq a uid sent to a channel (unread is computed from it). */
 void wk_sent_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, wkim_slice uid,
@@ -88,16 +96,27 @@ int wk_sent_get(struct wk_store *s, uint32_t slot, const struct wk_channel_key *
                 uint64_t *seq); /* ENOTFOUND */
 
 /* ---- channels -------------------------------------------------------------------------------- */
+/* Limits of a channel's history: those that are set hold instead of the node's; 0: none. */
+enum wk_keep_bits { WK_KEEP_AGE = 1, WK_KEEP_MESSAGES = 2, WK_KEEP_BYTES = 4 };
+struct wk_keep {
+    uint8_t set; /* enum wk_keep_bits */
+    uint64_t age_s, messages, bytes;
+};
 struct wk_row_channel {
     bool ban, large, disband, send_ban, allow_stranger;
     /* created through the API (a log alone does not make a channel exist) */
     bool exists;
     bool conversations;       /* conversation rows of the pair were made */
     uint64_t last_seq_floor;  /* numbers up to here were given out, also when rows are deleted */
-    uint64_t retained_from;   /* rows below are deleted */
+    uint64_t retained_from;   /* numbers below are deleted: readers do not see them any more */
     uint64_t members_version; /* grows with every change of subscribers or lists */
     uint64_t n_subscribers, n_allow, n_deny;
     uint64_t created_ms, updated_ms;
+    uint64_t erased_to;       /* rows up to here have left the store; below retained_from */
+    uint64_t holed_to;        /* highest number that was deleted by itself; 0: none */
+    /* Bytes of the records with erased_to < seq <= sized_to, as far as they were added up. */
+    uint64_t sized_to, sized_bytes;
+    struct wk_keep keep;
 };
 void wk_channel_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch,
                     const struct wk_row_channel *row);

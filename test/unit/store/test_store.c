@@ -109,16 +109,62 @@ static void highest_seq_is_the_largest_number(void **state)
     struct fixture *f = *state;
     uint64_t seq = 0;
 
-    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, &seq), WKIM_ENOTFOUND);
+    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, 0, &seq), WKIM_ENOTFOUND);
     put_messages(f, &g1, 1, 3);
-    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, &seq), WKIM_OK);
+    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, 0, &seq), WKIM_OK);
     assert_int_equal(seq, 3);
     put_messages(f, &g1, UINT64_MAX, UINT64_MAX - 1); /* none */
     wk_message_put(f->txn, 5, &g1, UINT64_MAX, WK_LIT("end"));
     commit(f);
-    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, &seq), WKIM_OK);
+    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, 0, &seq), WKIM_OK);
     assert_true(seq == UINT64_MAX);
-    assert_int_equal(wk_message_last_seq(f->store, 6, &g1, &seq), WKIM_ENOTFOUND);
+    assert_int_equal(wk_message_last_seq(f->store, 6, &g1, 0, &seq), WKIM_ENOTFOUND);
+}
+
+static void the_highest_number_is_looked_for_from_a_number_on(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t seq = 0;
+
+    put_messages(f, &g1, 1, 9);
+    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, 9, &seq), WKIM_OK);
+    assert_int_equal(seq, 9);
+    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, 10, &seq), WKIM_ENOTFOUND);
+}
+
+static void channels_with_messages_are_found_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    struct wk_channel_key at, found;
+    struct wk_buf a = WK_BUF_INIT, b = WK_BUF_INIT;
+    unsigned seen = 0, n = 0;
+    char id[8];
+
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(id, sizeof(id), "c%u", i);
+        const struct wk_channel_key ch = { (uint8_t)(1 + i % 3), wk_str(id) };
+        put_messages(f, &ch, 1, i + 1);
+    }
+    put_messages(f, &(struct wk_channel_key){ 2, WK_LIT("") }, 5, 6);
+    assert_int_equal(wk_message_channel_before(f->store, 4, NULL, &found, &a), WKIM_ENOTFOUND);
+    int rc = wk_message_channel_before(f->store, 5, NULL, &found, &a);
+    while (rc == WKIM_OK) {
+        n++;
+        for (unsigned i = 0; i < 20; i++) {
+            snprintf(id, sizeof(id), "c%u", i);
+            seen |= (unsigned)(wk_slice_eq(found.id, wk_str(id)) && found.type == 1 + i % 3) << i;
+        }
+        wk_buf_clear(&b);
+        wk_buf_bytes(&b, found.id.p, found.id.n);
+        at = (struct wk_channel_key){ found.type, wk_buf_slice(&b) };
+        rc = wk_message_channel_before(f->store, 5, &at, &found, &a);
+    }
+    assert_int_equal(rc, WKIM_ENOTFOUND);
+    assert_int_equal(n, 21);
+    assert_int_equal(seen, (1u << 20) - 1);
+    assert_int_equal(wk_message_channel_before(f->store, 6, NULL, &found, &a), WKIM_ENOTFOUND);
+    wk_buf_fini(&a);
+    wk_buf_fini(&b);
 }
 
 static void ids_that_start_alike_do_not_share_ranges(void **state)
@@ -161,13 +207,13 @@ static void ids_beyond_the_limit_fail_the_commit(void **state)
     wk_message_put(f->txn, 5, &g1, 1, WK_LIT("x"));
     wk_message_put(f->txn, 5, &big, 1, WK_LIT("x"));
     assert_int_equal(wk_txn_commit(f->txn, NULL), WKIM_ETOOBIG);
-    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, &seq), WKIM_ENOTFOUND);
-    assert_int_equal(wk_message_last_seq(f->store, 5, &big, &seq), WKIM_ETOOBIG);
+    assert_int_equal(wk_message_last_seq(f->store, 5, &g1, 0, &seq), WKIM_ENOTFOUND);
+    assert_int_equal(wk_message_last_seq(f->store, 5, &big, 0, &seq), WKIM_ETOOBIG);
     wk_message_put(f->txn, 65536, &g1, 1, WK_LIT("x"));
     assert_int_equal(wk_txn_commit(f->txn, NULL), WKIM_EINVAL);
     wk_message_put(f->txn, 65535, &g1, 1, WK_LIT("x"));
     commit(f); /* the transaction is clean again */
-    assert_int_equal(wk_message_last_seq(f->store, 65535, &g1, &seq), WKIM_OK);
+    assert_int_equal(wk_message_last_seq(f->store, 65535, &g1, 0, &seq), WKIM_OK);
 }
 
 static void deleted_ranges_are_exact(void **state)
@@ -256,7 +302,8 @@ static void channel_rows_keep_every_field(void **state)
 
     for (int bit = 0; bit < 7; bit++) {
         struct wk_row_channel row = { bit == 0, bit == 1, bit == 2, bit == 3, bit == 4, bit == 5,
-                                      bit == 6, UINT64_MAX, 2, 3, 4, 5, 6, 7, UINT64_MAX - 1 };
+                                      bit == 6, UINT64_MAX, 2, 3, 4, 5, 6, 7, UINT64_MAX - 1,
+                                      8, 9, 10, UINT64_MAX, { 5, 11, 12, 13 } };
         wk_channel_put(f->txn, 5, &g1, &row);
         commit(f);
         memset(&got, 0, sizeof(got));
@@ -268,7 +315,9 @@ static void channel_rows_keep_every_field(void **state)
         assert_int_equal(got.allow_stranger, row.allow_stranger);
         assert_int_equal(got.exists, row.exists);
         assert_int_equal(got.conversations, row.conversations);
-        assert_memory_equal(&got.last_seq_floor, &row.last_seq_floor, 8 * sizeof(uint64_t));
+        assert_memory_equal(&got.last_seq_floor, &row.last_seq_floor, 12 * sizeof(uint64_t));
+        assert_int_equal(got.keep.set, row.keep.set);
+        assert_memory_equal(&got.keep.age_s, &row.keep.age_s, 3 * sizeof(uint64_t));
     }
     assert_int_equal(wk_channel_get(f->store, 6, &g1, &got), WKIM_ENOTFOUND);
 }
@@ -465,6 +514,8 @@ int main(void)
         BOTH(messages_come_back_in_both_orders),
         BOTH(scan_ends_when_the_callback_says_so),
         BOTH(highest_seq_is_the_largest_number),
+        BOTH(the_highest_number_is_looked_for_from_a_number_on),
+        BOTH(channels_with_messages_are_found_one_by_one),
         BOTH(ids_that_start_alike_do_not_share_ranges),
         BOTH(ids_beyond_the_limit_fail_the_commit),
         BOTH(deleted_ranges_are_exact),

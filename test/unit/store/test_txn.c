@@ -245,7 +245,7 @@ static void two_writers_do_not_disturb_each_other(void **state)
     for (int i = 0; i < 2; i++) {
         pthread_join(threads[i], NULL);
         assert_int_equal(w[i].rc, WKIM_OK);
-        assert_int_equal(wk_message_last_seq(f->store, w[i].slot, &g1, &seq), WKIM_OK);
+        assert_int_equal(wk_message_last_seq(f->store, w[i].slot, &g1, 0, &seq), WKIM_OK);
         assert_int_equal(seq, 2000);
     }
 }

@@ -61,43 +61,53 @@ def make_sbox():
 
 SBOX = make_sbox()
 INVERSE = [SBOX.index(i) for i in range(256)]
-MUL = {m: [times(i, m) for i in range(256)] for m in (2, 3, 9, 11, 13, 14)}
+
+
+def make_round(box, row):
+    """Four tables of words: substitution and mixed column of the byte at each place of a column."""
+    first = [int.from_bytes(bytes(times(x, m) for m in row), "big") for x in box]
+    return [[w >> 8 * i | (w << 32 - 8 * i) & 0xffffffff for w in first] for i in range(4)]
+
+
+FORWARD, BACKWARD = make_round(SBOX, [2, 1, 1, 3]), make_round(INVERSE, [14, 9, 13, 11])
+
+
+def words(data):
+    return struct.unpack(">%dI" % (len(data) // 4), data)
+
+
+def unmixed(word):
+    """The inverse mixing of one column: the tables of decryption without their substitution."""
+    return (BACKWARD[0][SBOX[word >> 24]] ^ BACKWARD[1][SBOX[word >> 16 & 255]] ^
+            BACKWARD[2][SBOX[word >> 8 & 255]] ^ BACKWARD[3][SBOX[word & 255]])
 
 
 class Aes:
+    """AES-128 by tables: a slow client would be sent its messages again before it has read them."""
+
     def __init__(self, key):
-        words, rcon = [key[i:i + 4] for i in range(0, 16, 4)], 1
+        parts, rcon = [key[i:i + 4] for i in range(0, 16, 4)], 1
         for i in range(4, 44):
-            w = words[-1]
+            w = parts[-1]
             if i % 4 == 0:
                 w = bytes(SBOX[x] for x in w[1:] + w[:1])
                 w = bytes([w[0] ^ rcon]) + w[1:]
                 rcon = times(rcon, 2)
-            words.append(bytes(x ^ y for x, y in zip(words[-4], w)))
-        self.keys = [b"".join(words[i:i + 4]) for i in range(0, 44, 4)]
+            parts.append(bytes(x ^ y for x, y in zip(parts[-4], w)))
+        self.keys = [words(b"".join(parts[i:i + 4])) for i in range(0, 44, 4)]
+        middle = [tuple(map(unmixed, k)) for k in self.keys[9:0:-1]]
+        self.back_keys = [self.keys[10], *middle, self.keys[0]]
 
     def block(self, data, backwards=False):
-        order = list(reversed(self.keys)) if backwards else self.keys
-        box, step = (INVERSE, -1) if backwards else (SBOX, 1)
-        row = [14, 11, 13, 9] if backwards else [2, 3, 1, 1]
-        s = [x ^ k for x, k in zip(data, order[0])]
-        for i, key in enumerate(order[1:], 1):
-            s = [box[s[(4 * (j // 4 + step * (j % 4)) + j % 4) % 16]] for j in range(16)]
-            if backwards:
-                s = [x ^ k for x, k in zip(s, key)]
-            if i < 10:
-                s = [self.mix(s[c:c + 4], row, j) for c in range(0, 16, 4) for j in range(4)]
-            if not backwards:
-                s = [x ^ k for x, k in zip(s, key)]
-        return bytes(s)
-
-    @staticmethod
-    def mix(column, row, j):
-        r = 0
-        for i, x in enumerate(column):
-            m = row[(i - j) % 4]
-            r ^= x if m == 1 else MUL[m][x]
-        return r
+        keys, box, step = (self.back_keys, INVERSE, -1) if backwards else (self.keys, SBOX, 1)
+        t0, t1, t2, t3 = BACKWARD if backwards else FORWARD
+        s = [x ^ k for x, k in zip(words(data), keys[0])]
+        for key in keys[1:10]:
+            s = [t0[s[c] >> 24] ^ t1[s[(c + step) % 4] >> 16 & 255] ^ t2[s[c ^ 2] >> 8 & 255] ^
+                 t3[s[(c - step) % 4] & 255] ^ key[c] for c in range(4)]
+        last = [box[s[c] >> 24] << 24 | box[s[(c + step) % 4] >> 16 & 255] << 16 |
+                box[s[c ^ 2] >> 8 & 255] << 8 | box[s[(c - step) % 4] & 255] for c in range(4)]
+        return struct.pack(">4I", *(x ^ k for x, k in zip(last, keys[10])))
 
     def encrypt(self, iv, data):
         pad = 16 - len(data) % 16

@@ -334,30 +334,31 @@ int im_event_chunks_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     return WKIM_OK;
 }
 
-#define PIECES_MAX (1u << 20) /* of one lane: far above what any lane may grow to */
-
 int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 {
     struct wk_cursor c = wk_cursor(in);
     wkim_slice key = wk_cursor_str(&c), row = wk_cursor_str(&c);
-    uint64_t first = wk_cursor_u64(&c), end = wk_cursor_u64(&c);
-    struct wk_buf chunk = WK_BUF_INIT;
+    const uint64_t first = wk_cursor_u64(&c), end = wk_cursor_u64(&c);
+    struct wk_buf lo = WK_BUF_INIT, hi = WK_BUF_INIT;
+    int rc = WKIM_OK;
 
-    if (c.bad || (first < end && end - first > PIECES_MAX))
+    if (c.bad)
         return WKIM_OK;
     wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_LANE, key, row);
-    for (; first < end; first++) {
-        wk_buf_clear(&chunk);
-        wk_buf_bytes(&chunk, key.p, key.n);
-        wk_buf_u64(&chunk, first);
-        if (chunk.oom) {
-            wk_buf_fini(&chunk);
-            return WKIM_ENOMEM;
-        }
-        wk_row_delete(txn, wk_slot_id(is->slot), IM_TABLE_CHUNK, wk_buf_slice(&chunk));
+    if (first < end) {
+        wk_buf_bytes(&lo, key.p, key.n);
+        wk_buf_u64(&lo, first);
+        wk_buf_bytes(&hi, key.p, key.n);
+        wk_buf_u64(&hi, end);
+        if (lo.oom || hi.oom)
+            rc = WKIM_ENOMEM;
+        else
+            wk_row_delete_range(txn, wk_slot_id(is->slot), IM_TABLE_CHUNK, wk_buf_slice(&lo),
+                                wk_buf_slice(&hi));
     }
-    wk_buf_fini(&chunk);
-    return WKIM_OK;
+    wk_buf_fini(&lo);
+    wk_buf_fini(&hi);
+    return rc;
 }
 
 /* ---- one event ------------------------------------------------------------------------------- */

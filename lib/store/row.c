@@ -30,6 +30,16 @@ void wk_row_delete(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice ke
     wk_txn_delete(t, WK_COLUMN_QUEUES, &k);
 }
 
+void wk_row_delete_range(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice from,
+                         wkim_slice end)
+{
+    struct wk_key lo, hi;
+
+    row_key(&lo, slot, table, from);
+    row_key(&hi, slot, table, end);
+    wk_txn_delete_range(t, WK_COLUMN_QUEUES, &lo, &hi);
+}
+
 int wk_row_get(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice key, struct wk_buf *out)
 {
     struct wk_key k;

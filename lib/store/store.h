@@ -186,6 +186,9 @@ int wk_outbox_scan(struct wk_store *s, uint32_t slot, uint64_t from_id,
  * owns `table` numbers from 64 up. Same rules. */
 void wk_row_put(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice key, wkim_slice value);
 void wk_row_delete(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice key);
+/* Keys from `from` up to, without, `end`; its cost does not depend on how many there could be. */
+void wk_row_delete_range(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice from,
+                         wkim_slice end);
 int wk_row_get(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice key,
                struct wk_buf *out);
 /* Keys with `prefix`, ascending, starting at `from` (empty: the first). */

@@ -295,6 +295,40 @@ static void more_streams_than_the_limit_push_out_the_oldest(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void put_lane(uint64_t first, uint64_t end)
+{
+    struct wk_buf b = WK_BUF_INIT;
+
+    wk_buf_str(&b, WK_LIT("lane"));
+    wk_buf_str(&b, WK_LIT("row"));
+    wk_buf_u64(&b, first);
+    wk_buf_u64(&b, end);
+    assert_int_equal(cl_do_code(&c, IM_EVENT_PUT, 0, &b), WKIM_OK);
+}
+
+/* Found by fuzzing: a command that named 2^20 pieces took half a minute to apply. */
+static void any_number_of_pieces_is_dropped_at_once(void **state)
+{
+    struct wk_buf b = WK_BUF_INIT, key = WK_BUF_INIT;
+
+    (void)state;
+    put_lane(0, 0);
+    const uint64_t without = cl_hash(&c);
+    for (uint64_t i = 0; i < 3; i++) {
+        wk_buf_clear(&key);
+        wk_buf_bytes(&key, (const uint8_t *)"lane", 4);
+        wk_buf_u64(&key, i);
+        wk_buf_str(&b, wk_buf_slice(&key));
+        wk_buf_str(&b, WK_LIT("piece"));
+    }
+    wk_buf_fini(&key);
+    assert_int_equal(cl_do_code(&c, IM_EVENT_CHUNKS, 0, &b), WKIM_OK);
+    put_lane(0, 2);
+    assert_int_not_equal(cl_hash(&c), without);
+    put_lane(2, UINT64_MAX);
+    assert_int_equal(cl_hash(&c), without);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +344,7 @@ int main(void)
         T(readers_see_memory_and_what_was_stored),
         T(an_idle_stream_leaves_memory_and_goes_on_from_the_store),
         T(more_streams_than_the_limit_push_out_the_oldest),
+        T(any_number_of_pieces_is_dropped_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

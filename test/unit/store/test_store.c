@@ -455,6 +455,27 @@ static void generic_rows_are_read_by_prefix(void **state)
     wk_buf_fini(&out);
 }
 
+static void generic_rows_of_a_range_are_deleted_whatever_its_width(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const keys[] = { "a", "a1", "a2", "a3", "b", "" };
+    static const uint8_t last[8] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+    struct seen s = { .n = 0 }, t = { .n = 0 };
+
+    for (size_t i = 0; i < 6; i++)
+        wk_row_put(f->txn, 5, 64, wk_str(keys[i]), WK_LIT("v"));
+    wk_row_put(f->txn, 5, 65, WK_LIT("a2"), WK_LIT("v"));
+    wk_row_delete_range(f->txn, 5, 64, WK_LIT("a1"), WK_LIT("a3"));
+    commit(f);
+    wk_row_scan(f->store, 5, 64, WK_LIT("a"), wk_slice(NULL, 0), see_row, &s);
+    assert_string_equal(s.text, "a=v a3=v ");
+    wk_row_delete_range(f->txn, 5, 64, wk_slice(NULL, 0), wk_slice(last, sizeof(last)));
+    commit(f);
+    wk_row_scan(f->store, 5, 64, wk_slice(NULL, 0), wk_slice(NULL, 0), see_row, &t);
+    wk_row_scan(f->store, 5, 65, wk_slice(NULL, 0), wk_slice(NULL, 0), see_row, &t);
+    assert_string_equal(t.text, "a2=v ");
+}
+
 static int count_up(void *arg, uint64_t seq, wkim_slice record)
 {
     uint64_t *next = arg;
@@ -528,6 +549,7 @@ int main(void)
         BOTH(conversations_of_a_uid_are_listed),
         BOTH(outbox_is_read_in_order_from_a_number),
         BOTH(generic_rows_are_read_by_prefix),
+        BOTH(generic_rows_of_a_range_are_deleted_whatever_its_width),
         BOTH(long_scans_miss_and_repeat_nothing),
         BOTH(callback_of_a_scan_may_commit),
     };

@@ -33,6 +33,11 @@ void wk_problems_add(struct wk_problems *p, int level, const char *fmt, ...)
         fprintf(stderr, "config: out of memory\n");
         return;
     }
+    /* Keys and values are quoted as they were given: a problem stays one line all the same. */
+    for (char *at = text; *at; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7F)
+            *at = ' ';
+    }
     items[p->n++] = (struct wk_problem){text, level};
 }
 

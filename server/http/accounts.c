@@ -244,7 +244,7 @@ char *wk_accounts_token(const struct wk_accounts *a, wkim_slice name, int64_t no
 {
     struct wk_jwt_claims c = {.issued_s = now_s, .expires_s = now_s + a->expire_s};
 
-    if (name.n > WK_JWT_NAME_MAX || strlen(a->issuer) > WK_JWT_NAME_MAX)
+    if (name.n == 0 || name.n > WK_JWT_NAME_MAX || strlen(a->issuer) > WK_JWT_NAME_MAX)
         return NULL;
     memcpy(c.username, name.p, name.n);
     memcpy(c.issuer, a->issuer, strlen(a->issuer));

@@ -116,7 +116,7 @@ static char *rows_text(wkim_slice rows, size_t *n)
     if (bare)
         text[at++] = '[';
     while (i < rows.n) {
-        size_t len = rows.p[i] < 0x80 ? 1 : wk_utf8_length(rows.p + i, rows.n - i);
+        size_t len = rows.p[i] < 0x80 ? 1 : wk_jsonbuf_utf8(rows.p + i, rows.n - i);
 
         if (len)
             memcpy(text + at, rows.p + i, len);

@@ -133,7 +133,7 @@ static uint64_t special_bytes(uint64_t w)
     return (w | (w - ones * 0x20) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs;
 }
 
-size_t wk_utf8_length(const uint8_t *s, size_t left)
+size_t wk_jsonbuf_utf8(const uint8_t *s, size_t left)
 {
     static const uint8_t low[4] = {0, 0x80, 0xA0, 0x90};
     uint8_t c = s[0];
@@ -210,7 +210,7 @@ char *wk_json_put_str(char *p, wkim_slice s)
             *p++ = (char)c;
             i++;
         } else {
-            size_t n = wk_utf8_length(s.p + i, s.n - i);
+            size_t n = wk_jsonbuf_utf8(s.p + i, s.n - i);
 
             memcpy(p, n ? (const char *)s.p + i : "\xEF\xBF\xBD", n ? n : 3);
             p += n ? n : 3;

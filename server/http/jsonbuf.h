@@ -41,6 +41,6 @@ char *wk_json_put_base64(char *p, wkim_slice s); /* quoted, standard alphabet, p
 
 /* Length (2 to 4) of the UTF-8 sequence of a byte that is no ASCII, 0 when it is none: overlong,
  * surrogate, cut off, beyond U+10FFFF. */
-size_t wk_utf8_length(const uint8_t *s, size_t left);
+size_t wk_jsonbuf_utf8(const uint8_t *s, size_t left);
 
 #endif

@@ -59,6 +59,13 @@ class Config(unittest.TestCase):
         strip = [line.split("  #")[0] for line in out.splitlines() if ": " in line]
         self.assertEqual(strip, [line.split("  #")[0] for line in plain.splitlines() if ": " in line])
 
+    def test_a_problem_is_one_line_whatever_was_given(self):
+        code, err, _ = self.check(env={"WK_ADDR": "tcp://x\nwarning: made up\x1b[2J"})
+        self.assertEqual(code, 78)
+        self.assertNotIn("warning: made up [2J", err.splitlines())
+        self.assertTrue(any("warning: made up [2J" in line for line in err.splitlines()), err)
+        self.assertNotIn("\x1b", err)
+
     def test_flag_beats_environment_beats_file_beats_default(self):
         text = "mode: bench\nconnIdleTime: 1m\ntag:\n  expire: 1h\n"
         env = {"WK_MODE": "test", "WK_CONNIDLETIME": "2m"}

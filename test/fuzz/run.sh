@@ -10,15 +10,18 @@ seconds=${1:-10}
 out=build/fuzz
 mkdir -p "$out/findings" "$out/corpus"
 
-# The whole library compiled by clang, so that coverage leads the search everywhere.
+# The library, the HTTP side and the configuration of the server compiled by clang, so that coverage
+# leads the search everywhere.
 cat >"$out/rules.mk" <<'RULES'
 include lib/rooms.mk
 O := build/fuzz
-SRC := $(foreach r,$(ROOMS),$(wildcard lib/$(r)/*.c)) $(wildcard test/support/*.c)
+SRC := $(foreach r,$(ROOMS),$(wildcard lib/$(r)/*.c)) $(wildcard test/support/*.c) \
+	$(wildcard server/http/*.c) server/config_env.c server/config_load.c server/config_yaml.c \
+	server/options.c server/net.c server/tls.c
 TARGETS := $(patsubst test/fuzz/%.c,$(O)/%,$(wildcard test/fuzz/fuzz_*.c))
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -pthread -D_GNU_SOURCE \
-	-DWKIM_VERSION_TEXT='"fuzz"' -Iinclude -Ilib -Itest/support -MMD -MP $(SAN)
+	-DWKIM_VERSION_TEXT='"fuzz"' -Iinclude -Ilib -Iserver -Itest/support -MMD -MP $(SAN)
 all: $(TARGETS)
 $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -27,7 +30,7 @@ $(O)/all.a: $(SRC:%.c=$(O)/obj/%.o)
 	@rm -f $@; ar rcs $@ $^
 $(TARGETS): $(O)/%: $(O)/obj/test/fuzz/%.o $(O)/all.a
 	@$(CLANG) -o $@ $< $(O)/all.a $(SAN) -fsanitize=fuzzer -pthread \
-		-levent_core -levent_pthreads -lrocksdb -ljansson -lcrypto
+		-levent_core -levent_extra -levent_pthreads -lrocksdb -ljansson -lyaml -lssl -lcrypto -lz
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
 RULES
@@ -38,11 +41,14 @@ for source in test/fuzz/fuzz_*.c; do
     name=$(basename "$source" .c)
     [ $# -eq 0 ] || case " $* " in *" $name "*) ;; *) continue ;; esac
     mkdir -p "$out/corpus/$name"
-    seeds=
-    [ ! -d "test/fuzz/corpus/$name" ] || seeds=test/fuzz/corpus/$name
+    mkdir -p "$out/seeds/$name"
+    python3 test/fuzz/seeds.py "$name" "$out/seeds/$name" || exit 1
+    words=
+    [ ! -s "$out/seeds/$name.dict" ] || words=-dict=$out/seeds/$name.dict
     # shellcheck disable=SC2086
     if "$out/$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=8192 \
-        -artifact_prefix="$out/findings/$name-" -print_final_stats=1 "$out/corpus/$name" $seeds \
+        -artifact_prefix="$out/findings/$name-" -print_final_stats=1 $words \
+        "$out/corpus/$name" "$out/seeds/$name" \
         >"$out/$name.log" 2>&1; then
         echo "ok     $name ($(sed -n 's/^stat::number_of_executed_units: *//p' "$out/$name.log") inputs)"
         passed=$((passed + 1))

@@ -230,6 +230,15 @@ static void only_hs256_with_expiry_and_name_is_accepted(void **state)
                              NOW, &c));
 }
 
+static void nobody_without_a_name_gets_a_token(void **state)
+{
+    struct room *t = *state;
+    int64_t expires;
+
+    open_accounts(t);
+    assert_null(wk_accounts_token(t->a, (wkim_slice){NULL, 0}, NOW, &expires));
+}
+
 static void a_changed_byte_anywhere_breaks_a_token(void **state)
 {
     const char *token =
@@ -261,6 +270,7 @@ int main(void)
         T(a_token_names_its_account_until_it_expires),
         T(the_secret_is_made_once_and_kept_private),
         T(a_cut_off_secret_is_made_anew),
+        T(nobody_without_a_name_gets_a_token),
         cmocka_unit_test(a_token_of_the_reference_is_read),
         cmocka_unit_test(only_hs256_with_expiry_and_name_is_accepted),
         cmocka_unit_test(a_changed_byte_anywhere_breaks_a_token),

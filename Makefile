@@ -28,7 +28,7 @@ SERVER_LIBS := -lwebsockets -levent_core -levent_extra -levent_openssl -levent_p
 LIB_SRC := $(foreach r,$(ROOMS),$(sort $(wildcard lib/$(r)/*.c)))
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 SERVER_SRC := $(sort $(wildcard server/*.c server/http/*.c))
-SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o)
+SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(B)/gen/wkhook.pb-c.o
 SUPPORT_SRC := $(sort $(wildcard test/support/*.c))
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
 
@@ -65,9 +65,15 @@ help: ## list of targets
 $(B)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
-$(B)/server/%.o: server/%.c
+$(B)/server/%.o: server/%.c | $(B)/gen/wkhook.pb-c.h
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) -Iserver -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) -Iserver -I$(B)/gen -c -o $@ $<
+# What protoc-c makes of a .proto is never committed.
+$(B)/gen/wkhook.pb-c.c $(B)/gen/wkhook.pb-c.h &: server/wkhook.proto
+	@mkdir -p $(@D)
+	$(Q)protoc-c --proto_path=server --c_out=$(B)/gen $<
+$(B)/gen/%.o: $(B)/gen/%.c
+	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 $(B)/test/%.o: test/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -Itest/support -Itest/sim -c -o $@ $<

@@ -1,4 +1,4 @@
-#include "out_http.h"
+#include "out.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,31 +1,23 @@
 #include "out_http.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HOST_CONNECTIONS_MAX 100
 #define CONNECT_MS 5000
 #define SILENCE_S 10 /* without an answer the request has failed */
 
 struct wk_out_http {
-    wkim_queue *queue;
-    struct wk_log_file *log;
+    struct wk_out_inbox inbox;
     CURLM *multi;
     pthread_t thread;
     int running;
     _Atomic int stop;
     char *url[2]; /* by target; the second may be NULL */
     char *secret; /* "": nothing is signed */
-    char *dead_dir;
     long timeout_ms;
     struct transfer *transfers; /* doubly linked */
 };
@@ -34,13 +26,15 @@ struct wk_out_http {
 struct transfer {
     struct wk_out_http *out;
     struct transfer *next, **at;
-    wkim_reply *reply;
+    struct wk_out_job *job;
     CURL *easy;
     struct curl_slist *headers;
 };
 
-static void finish(struct transfer *t, int ok)
+static void finish(struct transfer *t, int ok, const char *why)
 {
+    struct wk_out_job *job = t->job;
+
     if (t->easy) {
         (void)curl_multi_remove_handle(t->out->multi, t->easy);
         curl_easy_cleanup(t->easy);
@@ -49,8 +43,8 @@ static void finish(struct transfer *t, int ok)
     *t->at = t->next;
     if (t->next)
         t->next->at = t->at;
-    wkim_hook_answer(t->reply, ok);
     free(t);
+    job->done(job, ok, why);
 }
 
 static size_t swallow(char *p, size_t size, size_t n, void *user)
@@ -75,18 +69,12 @@ static int add_header(struct transfer *t, const char *fmt, const char *value, in
 
 static int sign(struct transfer *t, const wkim_hook_request *r)
 {
-    const char *secret = t->out->secret;
-    unsigned char mac[EVP_MAX_MD_SIZE];
-    char hex[2 * EVP_MAX_MD_SIZE + 1];
-    unsigned n = 0;
+    char signature[WK_OUT_SIGNATURE_MAX];
 
-    if (!*secret)
+    if (!*t->out->secret)
         return 0;
-    if (!HMAC(EVP_sha256(), secret, (int)strlen(secret), r->body.p, r->body.n, mac, &n))
-        return -1;
-    for (unsigned i = 0; i < n; i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", mac[i]);
-    if (add_header(t, "X-WK-Signature: sha256=%.*s", hex, (int)(2 * n)) != 0)
+    if (wk_out_sign(signature, t->out->secret, r->body) != 0 ||
+        add_header(t, "X-WK-Signature: %.*s", signature, (int)strlen(signature)) != 0)
         return -1;
     return add_header(t, "X-WK-Delivery: %.*s", (const char *)r->delivery.p, (int)r->delivery.n);
 }
@@ -140,42 +128,25 @@ static int set_options(struct transfer *t, const wkim_hook_request *r)
     return 0;
 }
 
-static void keep_dead(struct wk_out_http *o, wkim_reply *reply, const wkim_hook_request *r)
+static void take(struct wk_out_http *o, struct wk_out_job *job)
 {
-    if (wk_out_dead(o->dead_dir, r, (unsigned long long)time(NULL)) != 0)
-        wk_log_say(o->log, WKIM_LOG_ERROR, "webhook_dead_letter_lost", "event=%.*s reason=\"%s\"",
-                   (int)r->event.n, (const char *)r->event.p, strerror(errno));
-    wkim_hook_answer(reply, 1);
-}
+    struct transfer *t = calloc(1, sizeof(*t));
 
-static void take(struct wk_out_http *o, wkim_reply *reply)
-{
-    wkim_hook_request r = {.size = sizeof(r)};
-    struct transfer *t;
-
-    if (wkim_reply_hook(reply, &r) != WKIM_OK) {
-        wkim_hook_answer(reply, 0);
-        return;
-    }
-    if (r.dead) {
-        keep_dead(o, reply, &r);
-        return;
-    }
-    t = calloc(1, sizeof(*t));
     if (!t) {
-        wkim_hook_answer(reply, 0);
+        job->done(job, 0, "out of memory");
         return;
     }
     t->out = o;
-    t->reply = reply;
+    t->job = job;
     t->next = o->transfers;
     t->at = &o->transfers;
     if (t->next)
         t->next->at = &t->next;
     o->transfers = t;
     t->easy = curl_easy_init();
-    if (!t->easy || set_options(t, &r) != 0 || curl_multi_add_handle(o->multi, t->easy) != CURLM_OK)
-        finish(t, 0);
+    if (!t->easy || set_options(t, &job->request) != 0 ||
+        curl_multi_add_handle(o->multi, t->easy) != CURLM_OK)
+        finish(t, 0, "out of memory");
 }
 
 static void read_results(struct wk_out_http *o)
@@ -187,35 +158,42 @@ static void read_results(struct wk_out_http *o)
         struct transfer *t = NULL;
         long status = 0;
         CURLcode rc = m->data.result;
+        char why[64];
 
         if (m->msg != CURLMSG_DONE)
             continue;
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-        if (rc != CURLE_OK || status != 200)
-            wk_log_say(o->log, WKIM_LOG_DEBUG, "webhook_refused", "status=%ld reason=\"%s\"",
-                       status, rc == CURLE_OK ? "status" : curl_easy_strerror(rc));
-        finish(t, rc == CURLE_OK && status == 200);
+        (void)snprintf(why, sizeof(why), "the receiver answered HTTP status %ld", status);
+        finish(t, rc == CURLE_OK && status == 200, rc == CURLE_OK ? why : curl_easy_strerror(rc));
     }
 }
 
 static void *run(void *user)
 {
     struct wk_out_http *o = user;
-    struct curl_waitfd wait = {.fd = wkim_queue_fd(o->queue), .events = CURL_WAIT_POLLIN};
-    wkim_reply *reply;
     int running;
 
     while (!atomic_load(&o->stop)) {
-        while (wkim_queue_next(o->queue, &reply, 0) == WKIM_OK)
-            take(o, reply);
+        struct wk_out_job *job = wk_out_inbox_take(&o->inbox), *next;
+
+        for (; job; job = next) {
+            next = job->next;
+            take(o, job);
+        }
         (void)curl_multi_perform(o->multi, &running);
         read_results(o);
-        (void)curl_multi_poll(o->multi, &wait, 1, 60000, NULL);
+        (void)curl_multi_poll(o->multi, NULL, 0, 60000, NULL);
     }
     while (o->transfers)
-        finish(o->transfers, 0);
+        finish(o->transfers, 0, "the server stops");
     return NULL;
+}
+
+void wk_out_http_send(struct wk_out_http *o, struct wk_out_job *job)
+{
+    wk_out_inbox_put(&o->inbox, job);
+    (void)curl_multi_wakeup(o->multi);
 }
 
 static char *copy(const wkim_config *cfg, const char *key)
@@ -226,37 +204,30 @@ static char *copy(const wkim_config *cfg, const char *key)
 
 static int read_config(struct wk_out_http *o, const wkim_config *cfg)
 {
-    const char *data = wkim_config_get(cfg, "dataDir"),
-               *agent = wkim_config_get(cfg, "agent.webhook.httpAddr");
-    size_t n = strlen(data) + sizeof("/webhook-dead");
+    const char *agent = wkim_config_get(cfg, "agent.webhook.httpAddr");
 
     o->url[0] = copy(cfg, "webhook.httpAddr");
     if (*agent)
         o->url[1] = strdup(agent);
     o->secret = copy(cfg, "webhook.secret");
     o->timeout_ms = (long)wkim_config_int(cfg, "webhook.requestTimeout");
-    o->dead_dir = malloc(n);
-    if (!o->url[0] || (*agent && !o->url[1]) || !o->secret || !o->dead_dir)
-        return -1;
-    (void)snprintf(o->dead_dir, n, "%s/webhook-dead", data);
-    return 0;
+    return o->url[0] && (!*agent || o->url[1]) && o->secret ? 0 : -1;
 }
 
-int wk_out_http_start(struct wk_out_http **out, wkim_node *node, const wkim_config *cfg,
-                      struct wk_log_file *log, wkim_error *err)
+int wk_out_http_start(struct wk_out_http **out, const wkim_config *cfg, wkim_error *err)
 {
     struct wk_out_http *o;
 
-    if (!*wkim_config_get(cfg, "webhook.httpAddr") || *wkim_config_get(cfg, "webhook.grpcAddr"))
+    if (!*wkim_config_get(cfg, "webhook.httpAddr") &&
+        !*wkim_config_get(cfg, "agent.webhook.httpAddr"))
         return WKIM_OK;
     o = calloc(1, sizeof(*o));
     *out = o;
     if (o) {
-        o->log = log;
+        wk_out_inbox_init(&o->inbox);
         o->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
     }
-    if (!o || !o->multi || read_config(o, cfg) != 0 || wkim_queue_new(&o->queue) != WKIM_OK ||
-        wkim_node_hooks(node, o->queue) != WKIM_OK) {
+    if (!o || !o->multi || read_config(o, cfg) != 0) {
         err->code = WKIM_ENOMEM;
         (void)snprintf(err->text, sizeof(err->text), "webhook: out of memory");
         return WKIM_ENOMEM;
@@ -280,11 +251,10 @@ void wk_out_http_stop(struct wk_out_http *o)
         (void)curl_multi_wakeup(o->multi);
         (void)pthread_join(o->thread, NULL);
     }
-    wkim_queue_free(o->queue);
+    wk_out_inbox_fini(&o->inbox);
     (void)curl_multi_cleanup(o->multi);
     free(o->url[0]);
     free(o->url[1]);
     free(o->secret);
-    free(o->dead_dir);
     free(o);
 }

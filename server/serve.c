@@ -100,7 +100,7 @@ static int start_node(struct server *s, wkim_error *err)
     if (rc != WKIM_OK)
         return rc;
     wkim_node_set_log(s->node, wk_log_level(s->log), wk_log_event, s->log);
-    rc = wk_out_http_start(&s->out_http, s->node, s->config, s->log, err);
+    rc = wk_out_start(&s->out, s->node, s->config, s->log, err);
     if (rc == WKIM_OK)
         rc = wkim_node_start(s->node, err);
     if (rc == WKIM_OK)
@@ -153,7 +153,7 @@ static void stop(struct server *s)
     wk_http_stop(s->http);
     if (s->node)
         (void)wkim_node_stop(s->node, STOP_MS);
-    wk_out_http_stop(s->out_http);
+    wk_out_stop(s->out);
     wk_ws_stop(s->ws_conns);
     for (int i = 0; i < 4 && s->tls_conns; i++)
         (void)event_base_loop(s->base, EVLOOP_NONBLOCK);

@@ -14,7 +14,7 @@
 #include "log_file.h"
 #include "net.h"
 #include "options.h"
-#include "out_http.h"
+#include "out.h"
 
 struct wk_tls_listener;
 struct wk_ws;
@@ -27,7 +27,7 @@ struct server {
     struct event_base *base;
     wkim_node *node;
     struct wk_http *http;
-    struct wk_out_http *out_http; /* NULL: no webhook by HTTP */
+    struct wk_out *out; /* NULL: no webhooks */
     struct wk_trust trust;
     struct wk_accept *tcp, *tls, *ws, *wss; /* NULL: not configured */
     struct wk_tls_listener *tls_conns;

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 enum wkim_hook_target {
-    WKIM_HOOK_MAIN = 0, /* webhook.httpAddr */
+    WKIM_HOOK_MAIN = 0, /* webhook.grpcAddr when that is set, else webhook.httpAddr */
     WKIM_HOOK_AGENT = 1 /* agent.webhook.httpAddr: msg.notify of agent channels, when that is set */
 };
 

@@ -30,9 +30,7 @@ struct wk_node_hook_shard {
 };
 
 struct wk_node_hooks {
-    uint32_t focus;    /* bits 1 << event */
-    bool no_transport; /* webhook.grpcAddr: counted, never sent */
-    _Atomic uint64_t unsent[WK_WEBHOOK_EVENTS];
+    uint32_t focus; /* bits 1 << event */
     struct wk_node_hook_shard *per;
 };
 
@@ -330,20 +328,9 @@ static void on_close(void *user, uint32_t slot)
 static void on_offline(void *user, uint32_t slot, struct wk_blob *blob, const struct wk_record *r,
                        bool list, wkim_slice uids)
 {
-    struct wkim_node *n = user;
+    struct wk_node_hook_shard *h = of_slot(user, slot);
 
-    if (n->hook->no_transport) {
-        atomic_fetch_add_explicit(&n->hook->unsent[WK_WEBHOOK_OFFLINE], 1, memory_order_relaxed);
-        return;
-    }
-    struct wk_node_hook_shard *h = of_slot(n, slot);
     wk_webhook_offline(h->hook, blob, r, list, uids, h->shard->now_ms);
-}
-
-void wk_node_hook_message(struct wkim_node *n)
-{
-    if (n->hook && n->hook->no_transport && (n->hook->focus & 1u << WK_WEBHOOK_NOTIFY))
-        atomic_fetch_add_explicit(&n->hook->unsent[WK_WEBHOOK_NOTIFY], 1, memory_order_relaxed);
 }
 
 void wk_node_hook_online(struct wkim_node *n, wkim_slice uid, uint8_t device_flag, bool online,
@@ -351,10 +338,6 @@ void wk_node_hook_online(struct wkim_node *n, wkim_slice uid, uint8_t device_fla
 {
     if (!n->hook || !(n->hook->focus & 1u << WK_WEBHOOK_ONLINE))
         return;
-    if (n->hook->no_transport) {
-        atomic_fetch_add_explicit(&n->hook->unsent[WK_WEBHOOK_ONLINE], 1, memory_order_relaxed);
-        return;
-    }
     struct wk_node_hook_shard *h = of_slot(n, wk_cluster_slot_of(n->cluster, uid));
     struct wk_webhook_online o = {uid, device_flag, online, conn_id, device_count, user_count};
     wk_webhook_online(h->hook, &o, h->shard->now_ms);
@@ -384,28 +367,21 @@ static uint32_t focus_of(const struct wkim_node *n)
 
 int wk_node_hook_setup(struct wkim_node *n, struct im_options *o, struct wkim_error *err)
 {
-    bool grpc = filled(n, "webhook.grpcAddr");
+    const char *key = filled(n, "webhook.grpcAddr") ? "webhook.grpcAddr" : "webhook.httpAddr";
 
-    if (!grpc && !filled(n, "webhook.httpAddr"))
+    if (!filled(n, key))
         return WKIM_OK;
-    if (grpc)
+    if (!n->hook_queue) {
         wk_log(&n->log, WK_LOG_ERROR, "node", "webhook_not_sent",
-               "reason=\"webhook.grpcAddr is set, this version sends webhooks by HTTP only: unset "
-               "it and set "
-               "webhook.httpAddr\"");
-    else if (!n->hook_queue) {
-        wk_log(&n->log, WK_LOG_ERROR, "node", "webhook_not_sent",
-               "reason=\"webhook.httpAddr is set, but nobody carries the requests "
-               "(wkim_node_hooks)\"");
+               "reason=\"%s is set, but nobody carries the requests (wkim_node_hooks)\"", key);
         return WKIM_OK;
     }
     n->hook = wk_calloc(1, sizeof(*n->hook));
     if (!n->hook)
         return wk_fail(err, WKIM_ENOMEM, "webhook: out of memory");
     n->hook->focus = focus_of(n);
-    n->hook->no_transport = grpc;
     bool notify = n->hook->focus & 1u << WK_WEBHOOK_NOTIFY;
-    o->notify = notify && !grpc;
+    o->notify = notify;
     if (o->notify) {
         o->on_lead = on_lead;
         o->on_close = on_close;
@@ -446,7 +422,7 @@ static struct wk_webhook_options options(struct wkim_node *n)
 
 int wk_node_hook_start(struct wkim_node *n, struct wkim_error *err)
 {
-    if (!n->hook || n->hook->no_transport)
+    if (!n->hook)
         return WKIM_OK;
     struct wk_webhook_options o = options(n);
     n->hook->per = wk_calloc(n->n_shards, sizeof(*n->hook->per));
@@ -534,7 +510,7 @@ void wk_node_hook_free(struct wkim_node *n)
 
 struct totals {
     struct wk_webhook_counts c[WK_WEBHOOK_EVENTS];
-    uint64_t unsent[WK_WEBHOOK_EVENTS], oldest_ms;
+    uint64_t oldest_ms;
 };
 
 static uint64_t look(const _Atomic uint64_t *v)
@@ -545,7 +521,6 @@ static uint64_t look(const _Atomic uint64_t *v)
 static void add_up(const struct wkim_node *n, struct totals *t)
 {
     for (int e = 0; n->hook && e < WK_WEBHOOK_EVENTS; e++) {
-        t->unsent[e] = atomic_load_explicit(&n->hook->unsent[e], memory_order_relaxed);
         for (uint32_t i = 0; n->hook->per && i < n->n_shards; i++) {
             if (!n->hook->per[i].hook)
                 continue; /* the start failed half-way */
@@ -597,7 +572,6 @@ void wk_node_hook_metrics(const struct wkim_node *n, struct wk_buf *b)
     for (int e = 0; e < WK_WEBHOOK_EVENTS; e++) {
         row(b, "wkim_webhook_dropped_total", e, "reason", "attempts", t.c[e].retry_dropped);
         row(b, "wkim_webhook_dropped_total", e, "reason", "queue_full", t.c[e].overflow_dropped);
-        row(b, "wkim_webhook_dropped_total", e, "reason", "no_transport", t.unsent[e]);
     }
     head(b, "wkim_webhook_duration_seconds", "summary", "time webhook requests took");
     for (int e = 0; e < WK_WEBHOOK_EVENTS; e++) {

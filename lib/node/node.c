@@ -447,7 +447,6 @@ void wk_node_event_message(void *user, const struct wk_record *rec)
     struct wkim_node *n = user;
     struct wk_buf row = WK_BUF_INIT, b = WK_BUF_INIT;
 
-    wk_node_hook_message(n);
     if (!(atomic_load_explicit(&n->event_mask, memory_order_relaxed) & 1u << WKIM_EVENT_MESSAGE))
         return;
     struct wkim_reply *r = wk_reply_new(WKIM_EVENT_MESSAGE, NULL);

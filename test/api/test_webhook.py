@@ -245,14 +245,6 @@ class Webhook(unittest.TestCase):
         self.assertRegex(self.hook.entries()[0], r"^f1-0-1-\d+-1-1$")
         self.assertRegex(self.hook.entries()[1], r"^f1-0-0-\d+-0-0$")
 
-    def test_a_grpc_address_is_refused_aloud_and_counted(self):
-        s = self.start("  grpcAddr: 127.0.0.1:9\n")
-        s.send("r1", "r2", 1, "x")
-        name = 'wkim_webhook_dropped_total{event="%s",reason="no_transport"}'
-        self.assertEqual([s.metrics()[name % e] for e in ("msg.notify", "msg.offline")], ["1", "1"])
-        self.assertIn("webhook_not_sent", read(os.path.join(self.root, "out.log")))
-        self.assertEqual(self.hook.requests, [])
-
     def outage(self, how):
         """Send before, during and after an outage with a restart in the middle."""
         s = self.start("  msgNotifyEventRetryMaxCount: 0\n  msgNotifyEventCountPerPush: 7\n")

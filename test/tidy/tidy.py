@@ -33,7 +33,7 @@ LIBC = set("""assert.h ctype.h errno.h fcntl.h inttypes.h limits.h math.h poll.h
  sys/wait.h sys/ioctl.h sys/syscall.h malloc.h sched.h getopt.h grp.h pwd.h libgen.h ifaddrs.h net/if.h
  sys/sysinfo.h sys/queue.h dlfcn.h glob.h syslog.h sys/prctl.h sys/vfs.h semaphore.h endian.h float.h stdalign.h locale.h""".split())
 SERVER_THIRD = ["event2/*", "libwebsockets.h", "nghttp2/*", "yaml.h", "curl/*", "jansson.h", "openssl/*",
-                "protobuf-c/*", "zlib.h"]
+                "protobuf-c/*", "*.pb-c.h", "zlib.h"]
 
 checks = []
 

@@ -1,0 +1,50 @@
+/* What the node has to tell other programs: takes its requests from their queue and gives each to
+ * the transport its target asks for, on a thread of its own.  Requests that were given up go to the
+ * dead letters.
+ *
+ * Threads: start and stop by one thread.  Start before wkim_node_start, stop after wkim_node_stop
+ * and before wkim_node_free: what is under way then counts as failed. */
+#ifndef WK_SERVER_OUT_H
+#define WK_SERVER_OUT_H
+
+#include <pthread.h>
+#include <wkim/hook.h>
+
+#include "log_file.h"
+
+struct wk_out;
+
+/* *out stays NULL when no webhook is configured.  log is borrowed until stop. */
+int wk_out_start(struct wk_out **out, wkim_node *node, const wkim_config *cfg,
+                 struct wk_log_file *log, wkim_error *err);
+void wk_out_stop(struct wk_out *o); /* NULL allowed */
+
+/* One request on its way.  A transport takes the job and calls `done` once, from its own thread;
+ * the slices of `request` are borrowed until then. */
+struct wk_out_job {
+    struct wk_out_job *next; /* of the transport */
+    wkim_hook_request request;
+    /* why: a printable text without quotes, of a failure. */
+    void (*done)(struct wk_out_job *job, int ok, const char *why);
+    struct wk_out *out; /* private from here */
+    wkim_reply *reply;
+};
+
+/* Jobs on their way to the thread of a transport: put by any thread, taken all at once. */
+struct wk_out_inbox {
+    pthread_mutex_t lock;
+    struct wk_out_job *head, **tail;
+};
+void wk_out_inbox_init(struct wk_out_inbox *b);
+void wk_out_inbox_fini(struct wk_out_inbox *b); /* its jobs fail */
+void wk_out_inbox_put(struct wk_out_inbox *b, struct wk_out_job *job);
+struct wk_out_job *wk_out_inbox_take(struct wk_out_inbox *b); /* in order, by `next` */
+
+/* webhook.secret: "sha256=<hex>" of the body; 0, or -1. */
+#define WK_OUT_SIGNATURE_MAX 80
+int wk_out_sign(char out[WK_OUT_SIGNATURE_MAX], const char *secret, wkim_slice body);
+
+/* out_dead.c: appends one line; 0, or -1 with errno. */
+int wk_out_dead(const char *dir, const wkim_hook_request *r, unsigned long long now_s);
+
+#endif

@@ -65,6 +65,14 @@ help: ## list of targets
 $(B)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
+# /metrics tells the commit; the file changes only when the commit does.
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+$(B)/commit: FORCE
+	@mkdir -p $(@D)
+	@[ "$$(cat $@ 2>/dev/null)" = "$(COMMIT)" ] || echo "$(COMMIT)" > $@
+.PHONY: FORCE
+$(B)/server/http/metrics_process.o: $(B)/commit
+$(B)/server/http/metrics_process.o: CFLAGS_ALL += -DWKIM_COMMIT='"$(COMMIT)"'
 $(B)/server/%.o: server/%.c | $(B)/gen/wkhook.pb-c.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -Iserver -I$(B)/gen -c -o $@ $<
@@ -196,7 +204,7 @@ perf: all ## throughput and latency against a Redis stream on this machine
 	@sh test/perf/run.sh
 
 lint: ## clang warnings, without linking
-	@for f in $(LIB_SRC) $(SERVER_SRC); do clang $(filter-out -MMD -MP,$(CFLAGS_ALL)) -Iserver -fsyntax-only $$f || exit 1; done
+	@for f in $(LIB_SRC) $(SERVER_SRC); do clang $(filter-out -MMD -MP,$(CFLAGS_ALL)) -Iserver -DWKIM_COMMIT='""' -fsyntax-only $$f || exit 1; done
 
 -include $(LIB_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TEST_BIN:=.d) $(SIM_SRC:%.c=$(B)/%.d)
 

@@ -136,7 +136,8 @@ static void on_wake(evutil_socket_t fd, short what, void *user)
 static int open_session(struct tls_conn *c)
 {
     wkim_session_options opt = {
-        .size = sizeof(opt), .on_ready = session_ready, .user = c, .remote = c->remote};
+        .size = sizeof(opt), .on_ready = session_ready, .user = c, .remote = c->remote,
+        .listener = WKIM_LISTENER_TLS};
 
     return wkim_session_open(&c->session, c->owner->server->node, &opt);
 }

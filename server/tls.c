@@ -98,3 +98,18 @@ SSL_CTX *wk_tls_context(const char *cert_file, const char *key_file, wkim_error 
     }
     return ctx;
 }
+
+int64_t wk_tls_expiry(const char *cert_file)
+{
+    FILE *f = fopen(cert_file, "re");
+    X509 *cert = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+    struct tm end;
+    int64_t until = -1;
+
+    if (f)
+        (void)fclose(f);
+    if (cert && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) == 1)
+        until = timegm(&end);
+    X509_free(cert);
+    return until;
+}

@@ -38,7 +38,8 @@ int wk_ws_conn_open(struct wk_ws_thread *t, struct wk_ws_conn *c, struct lws *ws
 {
     char remote[WK_ADDR_TEXT];
     wkim_session_options opt = {
-        .size = sizeof(opt), .on_ready = session_ready, .user = c, .remote = remote};
+        .size = sizeof(opt), .on_ready = session_ready, .user = c, .remote = remote,
+        .listener = lws_get_vhost(wsi) == t->tls ? WKIM_LISTENER_WSS : WKIM_LISTENER_WS};
 
     opt.proxy = wk_ws_remote(&t->owner->server->trust, wsi, remote, sizeof(remote));
     memset(c, 0, sizeof(*c));

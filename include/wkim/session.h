@@ -20,7 +20,17 @@ typedef struct wkim_session_options {
     void *user;
     const char *remote;          /* "ip:port" shown in /connz; copied; may be NULL */
     int32_t proxy;               /* 1: a PROXY protocol header may come first */
+    int32_t listener;            /* enum wkim_listener, for the metrics */
 } wkim_session_options;
+
+/* Where a client came in. */
+enum wkim_listener {
+    WKIM_LISTENER_OTHER = 0,
+    WKIM_LISTENER_TCP = 1,
+    WKIM_LISTENER_TLS = 2,
+    WKIM_LISTENER_WS = 3,
+    WKIM_LISTENER_WSS = 4
+};
 
 WKIM_API int wkim_session_open(wkim_session **out, wkim_node *n, const wkim_session_options *opt);
 /* Bytes from the client, copied.  WKIM_OK; WKIM_EBUSY: not taken, stop reading and feed the same

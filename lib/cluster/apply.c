@@ -1,6 +1,7 @@
 /* Committed entries of all slots of a shard become one store transaction per round; calls are
  * answered after it. */
 #include "cluster/internal.h"
+#include "base/clock.h"
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "cluster/cluster.h"
@@ -71,6 +72,27 @@ static int apply_entry(struct wk_slot *s, struct wk_txn *txn, uint64_t index,
     return rc;
 }
 
+static uint64_t since(uint64_t from_us, uint64_t to_us)
+{
+    return to_us > from_us ? to_us - from_us : 0;
+}
+
+/* Per entry, not per command: an entry holds the commands of a round.  Times are those of rounds,
+ * so that no clock is read per entry. */
+static void count_times(const struct wk_slot *s, const struct wk_pending *p)
+{
+    const uint64_t now = wk_slot_runner(s)->committed_us, all = since(p->proposed_us, now);
+    struct wk_cluster_counters *count = &wk_slot_runner(s)->count;
+
+    wk_count(all <= 500000 ? &count->fast : &count->slow, 1);
+    wk_histogram_add(&count->propose, WK_BOUNDS_MS, all);
+    if (!p->persisted_us)
+        return;
+    wk_histogram_add(&count->queue, WK_BOUNDS_SECONDS, since(p->proposed_us, p->begun_us));
+    wk_histogram_add(&count->replicate, WK_BOUNDS_SECONDS, since(p->begun_us, p->persisted_us));
+    wk_histogram_add(&count->commit, WK_BOUNDS_SECONDS, since(p->persisted_us, now));
+}
+
 /* Answers of one applied entry, in the order of its commands. */
 static void answer(struct wk_slot *s, struct wk_pending *p)
 {
@@ -78,6 +100,7 @@ static void answer(struct wk_slot *s, struct wk_pending *p)
     struct wk_cursor c = wk_cursor(wk_blob_slice(p->bytes));
     uint64_t id = p->index << 16;
 
+    count_times(s, p);
     while (wk_cursor_left(&c)) {
         uint16_t op = wk_cursor_u16(&c);
         wkim_slice body = wk_cursor_str(&c);
@@ -164,6 +187,7 @@ void wk_slot_apply_round(struct wk_slot_runner *r)
         wk_list_push(&done, n);
     }
     int rc = wk_txn_commit(r->txn, &err);
+    r->committed_us = wk_now_us();
     while ((n = wk_list_pop(&done))) {
         struct wk_slot *s = WK_CONTAINER(n, struct wk_slot, apply_link);
         finish_slot(s, &s->round_applied, s->round_rc != WKIM_OK ? s->round_rc : rc);

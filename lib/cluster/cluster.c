@@ -217,6 +217,27 @@ void wk_cluster_log_stats(struct wk_cluster *c, struct wk_log_stats *out)
     wk_log_writer_stats(c->writer, out);
 }
 
+void wk_cluster_count(const struct wk_cluster *c, struct wk_cluster_counters *out,
+                      struct wk_log_counters *log)
+{
+    for (uint32_t i = 0; i < c->opt.n_shards; i++)
+        wk_metric_sum(out, &c->runners[i].count, sizeof(*out));
+    wk_metric_sum(log, wk_log_writer_counters(c->writer), sizeof(*log));
+}
+
+uint64_t wk_cluster_apply_gap(const struct wk_cluster *c)
+{
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < c->opt.slot_count; i++) {
+        uint64_t applied = atomic_load_explicit(&c->slots[i].applied, memory_order_relaxed);
+        uint64_t to = atomic_load_explicit(&c->slots[i].committed, memory_order_relaxed);
+        if (to > applied && to - applied > most)
+            most = to - applied;
+    }
+    return most;
+}
+
 struct wk_slot *wk_cluster_slot(const struct wk_cluster *c, uint32_t slot)
 {
     WK_ASSERT(slot < c->opt.slot_count);

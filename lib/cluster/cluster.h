@@ -89,6 +89,24 @@ struct wk_cluster_options {
     bool sync;
 };
 
+/* Of one shard's slots; summed by wk_cluster_count. */
+#define WK_CLUSTER_ERRORS 64 /* by -code */
+struct wk_cluster_counters {
+    uint64_t entries, commands;       /* proposed */
+    uint64_t fast, slow;              /* entries answered within 500 ms, and later */
+    uint64_t refused[WK_CLUSTER_ERRORS]; /* commands that did not enter the log */
+    uint64_t elections_won, leaders_lost;
+    struct wk_histogram queue;        /* us from the proposal to the log's taking it */
+    struct wk_histogram replicate;    /* us from there to the commit */
+    struct wk_histogram commit;       /* us from there to rows and answers */
+    struct wk_histogram propose;      /* us of all three, bounds in ms */
+};
+/* Any thread; adds to *out. */
+void wk_cluster_count(const struct wk_cluster *c, struct wk_cluster_counters *out,
+                      struct wk_log_counters *log);
+/* Most committed entries that a slot has still to apply, over all slots; slots that lead. */
+uint64_t wk_cluster_apply_gap(const struct wk_cluster *c);
+
 int wk_cluster_new(struct wk_cluster **out, const struct wk_cluster_options *opt,
                    struct wkim_error *err);
 /* After the shard threads run: opens every slot on its shard. */

@@ -10,6 +10,7 @@ struct wk_pending {
     uint64_t term, index;
     struct wk_blob *bytes;
     struct wk_list calls;
+    uint64_t proposed_us, begun_us, persisted_us;
 };
 
 /* One batch handed to the log. */
@@ -42,6 +43,7 @@ struct wk_slot {
     struct wk_list round_applied;  /* struct wk_pending of the round under way */
     int round_rc;
     _Atomic uint64_t applied;   /* in the store; read by maintenance */
+    _Atomic uint64_t committed; /* read by metrics */
     uint64_t applied_term;
 };
 
@@ -54,6 +56,8 @@ struct wk_slot_runner {
     struct wk_list to_apply;    /* slots with committed entries */
     struct wk_persist *free_persists;
     struct wk_post start;
+    struct wk_cluster_counters count;
+    uint64_t committed_us;      /* when the rows of this round were in the store */
 };
 
 struct wk_cluster {

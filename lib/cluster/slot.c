@@ -65,6 +65,22 @@ void wk_slot_fault(struct wk_slot *s, int code, const char *what)
     wk_slot_fail_waiting(s, code);
 }
 
+/* Of the waiting proposals that this write made durable. */
+static void note_times(struct wk_slot *s, const struct wk_persist *p)
+{
+    struct wk_list *it, *tmp;
+
+    WK_LIST_EACH(it, tmp, &s->pending) {
+        struct wk_pending *w = WK_CONTAINER(it, struct wk_pending, link);
+        if (w->index > p->index)
+            return;
+        if (w->persisted_us)
+            continue;
+        w->begun_us = p->submit.begun_us;
+        w->persisted_us = s->shard->now_us;
+    }
+}
+
 static void persisted(struct wk_shard *sh, struct wk_post *post)
 {
     struct wk_persist *p = WK_CONTAINER(post, struct wk_persist, post);
@@ -74,6 +90,7 @@ static void persisted(struct wk_shard *sh, struct wk_post *post)
     int rc = p->submit.rc;
     (void)sh;
 
+    note_times(s, p);
     ev.u.persisted.ready = p->ready;
     ev.u.persisted.term = p->term;
     ev.u.persisted.index = p->index;
@@ -169,6 +186,8 @@ static void lead_changed(struct wk_slot *s, uint8_t role)
     if (lead == s->leading)
         return;
     s->leading = lead;
+    struct wk_cluster_counters *count = &wk_slot_runner(s)->count;
+    wk_count(lead ? &count->elections_won : &count->leaders_lost, 1);
     if (lead)
         return; /* serving starts when the entry of this term is applied (apply.c) */
     if (s->serving) {
@@ -195,6 +214,7 @@ void wk_slot_drive(struct wk_slot *s)
             if (s->apply_to == 0)
                 s->apply_from = rd.apply_from;
             s->apply_to = rd.apply_to;
+            atomic_store_explicit(&s->committed, rd.apply_to, memory_order_relaxed);
             if (wk_list_empty(&s->apply_link))
                 wk_list_push(&r->to_apply, &s->apply_link);
             wk_shard_defer(s->shard, WK_STAGE_COMMIT, &r->commit);
@@ -205,6 +225,11 @@ void wk_slot_drive(struct wk_slot *s)
     }
     if (rc != WKIM_OK)
         wk_slot_fault(s, rc, wk_raft_fault(s->raft) ? wk_raft_fault(s->raft) : "cannot go on");
+}
+
+static void count_refused(const struct wk_slot *s, int code)
+{
+    wk_count(&wk_slot_runner(s)->count.refused[-code % WK_CLUSTER_ERRORS], 1);
 }
 
 static void propose_stage(struct wk_shard *sh, struct wk_hook *h)
@@ -237,10 +262,13 @@ static void propose_stage(struct wk_shard *sh, struct wk_hook *h)
         while ((n = wk_list_pop(&failed))) {
             struct wk_call *c = WK_CONTAINER(n, struct wk_call, link);
             c->code = rc;
+            count_refused(s, rc);
             wk_call_finish(c);
         }
         return;
     }
+    wk_count(&wk_slot_runner(s)->count.entries, 1);
+    p->proposed_us = s->shard->now_us;
     p->index = index;
     p->term = s->hard_term;
     p->bytes = bytes;
@@ -269,9 +297,11 @@ void wk_slot_propose(struct wk_slot *s, struct wk_call *c)
         rc = WKIM_ENOMEM;
     if (rc != WKIM_OK) {
         c->code = rc;
+        count_refused(s, rc);
         wk_call_finish(c);
         return;
     }
+    wk_count(&wk_slot_runner(s)->count.commands, 1);
     wk_buf_u16(&s->batch, c->op);
     wk_buf_str(&s->batch, in);
     wk_list_push(&s->batch_calls, &c->link);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
@@ -95,7 +96,8 @@ static void *run(void *arg)
 
     wk_shard_own(s);
     while (!atomic_load_explicit(&l->stop, memory_order_relaxed)) {
-        uint64_t now = wk_now_ms();
+        s->now_us = wk_now_us();
+        uint64_t now = s->now_us / 1000;
         uint64_t next = wk_shard_poll(s, now, wk_wall_ms());
 
         if (next <= now || !wk_shard_sleep(s)) {
@@ -120,6 +122,16 @@ int wk_loop_start(struct wk_loop *l, struct wkim_error *err)
     snprintf(name, sizeof(name), "wk-shard-%u", l->shard->index % 1000);
     pthread_setname_np(l->thread, name);
     return WKIM_OK;
+}
+
+uint64_t wk_loop_cpu_us(const struct wk_loop *l)
+{
+    clockid_t id;
+    struct timespec ts;
+
+    if (!l->started || pthread_getcpuclockid(l->thread, &id) != 0 || clock_gettime(id, &ts) != 0)
+        return 0;
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 void wk_loop_stop(struct wk_loop *l)

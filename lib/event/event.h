@@ -22,6 +22,7 @@ struct wk_io {
     uint8_t want;
     void (*ready)(struct wk_io *io, int what);
 };
+uint64_t wk_loop_cpu_us(const struct wk_loop *l); /* its thread's; any thread while it runs */
 /* @shard owner of loop for all four. */
 int wk_io_open(struct wk_io *io, struct wk_loop *l, int fd,
                void (*ready)(struct wk_io *io, int what));

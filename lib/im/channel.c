@@ -19,6 +19,7 @@ void im_channel_drop_all(struct im_slot *is)
     while ((n = wk_list_pop(&is->lru))) {
         struct im_channel *ch = WK_CONTAINER(n, struct im_channel, lru);
         wk_map_remove(&is->channels, &ch->entry);
+        wk_count(&is->count->channels, (uint64_t)-1);
         free_channel(ch);
     }
 }
@@ -30,6 +31,8 @@ void im_channel_trim(struct im_slot *is)
         struct im_channel *ch = WK_CONTAINER(is->lru.next, struct im_channel, lru);
         wk_list_remove(&ch->lru);
         wk_map_remove(&is->channels, &ch->entry);
+        wk_count(&is->count->channels, (uint64_t)-1);
+        wk_count(&is->count->evicted, 1);
         free_channel(ch);
     }
 }
@@ -82,6 +85,8 @@ int im_channel_get(struct im_slot *is, uint8_t type, wkim_slice id, struct im_ch
                 rc = wk_map_put(&is->channels, &ch->entry, wk_slice(ch->key, id.n + 1));
             if (rc != WKIM_OK)
                 free_channel(ch);
+            else
+                wk_count(&is->count->channels, 1);
         } else {
             rc = WKIM_ENOMEM;
         }
@@ -114,6 +119,7 @@ int im_channel_list(struct im_slot *is, struct im_channel *ch, uint8_t list,
     struct load_list l = { .c = wk_slot_cluster(is->slot) };
     struct wk_channel_key key = im_channel_key(ch);
 
+    wk_count(&is->count->lists[ch->lists[list] == NULL], 1);
     if (!ch->lists[list]) {
         int rc = im_members_new(&l.m);
         if (rc == WKIM_OK && ch->row_stored)

@@ -36,6 +36,7 @@ struct sync {
     struct item *items;
     size_t n, cap;
     int rc;
+    uint64_t began_us;         /* of the round */
     struct wk_scatter *heads;  /* the recents are borrowed from it */
 };
 
@@ -207,8 +208,10 @@ static void emit(struct sync *s, const struct item *it)
 static void answer(struct sync *s)
 {
     struct wk_call *c = s->call;
+    const uint64_t now_us = wk_slot_shard(s->is->slot)->now_us;
     size_t kept = 0;
 
+    wk_histogram_add(&s->is->count->conv_sync, WK_BOUNDS_SECONDS, now_us - s->began_us);
     for (size_t i = 0; i < s->n; i++) {
         struct item *it = &s->items[i];
         parse_newest(it);
@@ -328,6 +331,7 @@ enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c)
     }
     s->is = is;
     s->call = c;
+    s->began_us = wk_slot_shard(is->slot)->now_us;
     s->by_channels = c->op == IM_CONV_SYNC_CHANNELS;
     c->code = decode(s, wk_blob_slice(c->in));
     if (c->code == WKIM_OK && !s->by_channels && s->count == 0) {

@@ -14,6 +14,8 @@ struct deliver {
     struct im_members *members; /* NULL: extra only */
     struct im_offline *offline; /* NULL: nobody asks */
     uint32_t at;
+    uint32_t pushed;           /* connections that got it */
+    uint64_t stored_us;        /* of the round in which the message was stored */
     uint64_t skip_conn;
     uint8_t n_extra;
     wkim_slice extra[2];       /* borrowed from blob */
@@ -40,7 +42,7 @@ static wkim_slice seen_channel(const struct wk_record *r, wkim_slice uid)
     return wk_slice_eq(peer, WK_LIT(IM_SYSTEM_UID)) ? wk_slice(NULL, 0) : peer;
 }
 
-static void push_user(const struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
+static void push_user(struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
 {
     struct wk_slot *slot = wk_cluster_slot(cl, wk_cluster_slot_of(cl, uid));
     struct im_slot *is = im_slot_of(slot);
@@ -68,8 +70,10 @@ static void push_user(const struct deliver *d, struct wk_cluster *cl, wkim_slice
         p.flags &= (uint8_t)~WKIM_FLAG_RED_DOT;
     WK_LIST_EACH(n, tmp, &u->conns) {
         struct im_conn *c = WK_CONTAINER(n, struct im_conn, link);
-        if (c->id != d->skip_conn && !c->kicked)
+        if (c->id != d->skip_conn && !c->kicked) {
             c->ops->push(c, &p);
+            d->pushed++;
+        }
     }
 }
 
@@ -119,6 +123,8 @@ static void finish(struct wk_shard *s, struct deliver *d)
 {
     wk_list_remove(&d->link);
     struct deliver *next = waiting(s, d);
+    if (d->pushed && d->im->opt.on_delivered)
+        d->im->opt.on_delivered(d->im->opt.user, s, d->stored_us);
     if (next)
         wk_shard_post(s, &next->post);
     drop(d);
@@ -144,7 +150,7 @@ static bool in_members(const struct deliver *d, wkim_slice uid)
     return d->members && im_members_has(d->members, uid);
 }
 
-static void deliver_extra(const struct deliver *d, struct wk_cluster *cl, const struct wk_shard *s)
+static void deliver_extra(struct deliver *d, struct wk_cluster *cl, const struct wk_shard *s)
 {
     for (uint8_t i = 0; i < d->n_extra; i++) {
         if (here(cl, s, wk_cluster_slot_of(cl, d->extra[i])) && !in_members(d, d->extra[i]))
@@ -240,12 +246,23 @@ static bool concerns(const struct deliver *d, const struct wk_cluster *cl, const
     return any;
 }
 
+static void count_recipients(struct im_slot *is, const struct deliver *d)
+{
+    struct wk_cursor c = wk_cursor(d->uids);
+    uint64_t n = d->n_extra + (d->members ? d->members->n : 0);
+
+    for (; wk_cursor_left(&c) && !c.bad; n++)
+        (void)wk_cursor_str(&c);
+    wk_histogram_add(&is->count->recipients, WK_BOUNDS_SIZES, n);
+}
+
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
                const struct im_send_head *h)
 {
     struct wk_cluster *cl = wk_slot_cluster(is->slot);
     struct wk_shard *from = wk_slot_shard(is->slot);
-    struct deliver d = { .im = is->im, .blob = blob, .skip_conn = h->conn_id };
+    struct deliver d = { .im = is->im, .blob = blob, .skip_conn = h->conn_id,
+                         .stored_us = from->now_us };
     bool subscribers;
 
     if (wk_record_decode(&d.record, h->record) != WKIM_OK)
@@ -258,6 +275,7 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
         return;
     if (d.members && d.members->n == 0)
         d.members = NULL;
+    count_recipients(is, &d);
     uint32_t deliveries = 0;
     for (uint32_t i = 0; i < is->im->opt.n_shards; i++)
         deliveries += concerns(&d, cl, &is->im->opt.shards[i]);

@@ -6,6 +6,7 @@
 #ifndef WK_IM_IM_H
 #define WK_IM_IM_H
 #include "base/cursor.h"
+#include "base/metric.h"
 #include "cluster/cluster.h"
 #include "proto/packet.h"
 #include "proto/record.h"
@@ -97,8 +98,34 @@ struct im_options {
     void (*on_close)(void *user, uint32_t slot);
     void (*on_offline)(void *user, uint32_t slot, struct wk_blob *blob, const struct wk_record *r,
                        bool list, wkim_slice uids);
+    /* The shard's part of a message's delivery is in the output queues of its connections;
+     * stored_us: the clock of the round in which it was stored.  @shard; may be NULL. */
+    void (*on_delivered)(void *user, const struct wk_shard *s, uint64_t stored_us);
     void *user;
 };
+
+/* Of one shard; read with im_count. */
+#define IM_TYPES 16 /* channel types by number; the last: all others */
+#define IM_OPS 128  /* enum im_op */
+struct im_counters {
+    uint64_t users, devices;          /* online */
+    uint64_t channels, evicted;       /* in memory; dropped for others */
+    uint64_t ops[IM_OPS];             /* calls that a slot of the shard began to handle */
+    uint64_t stored, stored_bytes;    /* messages and the payload in them */
+    uint64_t api_in[IM_TYPES];        /* SENDs of the API by channel type */
+    uint64_t api_in_bytes;            /* payload */
+    uint64_t lists[2];                /* member lists found in memory, read from the store */
+    uint64_t members_added;
+    uint64_t effects;                 /* of other slots, under way */
+    uint64_t deliveries;              /* long ones under way and those behind them */
+    struct wk_histogram recipients;   /* receivers of a message, online or not */
+    struct wk_histogram conv_sync;    /* us */
+};
+void im_count(const struct im *im, struct im_counters *out); /* any thread; adds to *out */
+static inline unsigned im_type_index(uint8_t type)
+{
+    return type < IM_TYPES - 1 ? type : IM_TYPES - 1;
+}
 int im_new(struct im **out, const struct im_options *opt);
 void im_set_cluster(struct im *im, struct wk_cluster *c);
 void im_free(struct im *im);

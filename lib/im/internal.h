@@ -95,6 +95,7 @@ struct im_fresh {
 
 struct im_slot {
     struct im *im;
+    struct im_counters *count; /* of the slot's shard */
     struct wk_slot *slot;
     struct wk_map channels, users;
     struct wk_list lru;        /* channels, oldest first */
@@ -110,6 +111,7 @@ struct im_slot {
 struct im_shard {
     struct wk_map system_uids; /* struct im_system_uid */
     struct wk_list deliveries; /* of fanout.c */
+    struct im_counters count;
 };
 
 struct im {

@@ -68,6 +68,7 @@ static int add_all(struct lists *l, struct im_members **m)
             return rc;
         if (rc == 0)
             continue;
+        wk_count(&l->is->count->members_added, 1);
         struct wk_row_member row = { .id = wk_hash64(uid.p, uid.n, l->change->list) >> 1,
                                      .created_ms = l->change->now_ms,
                                      .updated_ms = l->change->now_ms,

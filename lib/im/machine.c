@@ -14,6 +14,7 @@ static int slot_open(void *user, struct wk_slot *slot)
     }
     is->im = im;
     is->slot = slot;
+    is->count = &im->shards[wk_slot_shard(slot)->index].count;
     wk_map_init(&is->channels, seed);
     wk_map_init(&is->users, seed + 1);
     wk_map_init(&is->conv_overlay, seed + 2);
@@ -67,6 +68,7 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     struct im_slot *is = im_slot_of(slot);
     (void)user;
 
+    wk_count(&is->count->ops[c->op % IM_OPS], 1);
     switch (c->op) {
     case IM_LOGIN: return im_login_handle(is, c);
     case IM_SEND_PEER: return im_send_peer_handle(is, c);
@@ -208,6 +210,12 @@ int im_new(struct im **out, const struct im_options *opt)
         wk_map_init(&im->shards[i].system_uids, seed + i);
     *out = im;
     return WKIM_OK;
+}
+
+void im_count(const struct im *im, struct im_counters *out)
+{
+    for (uint32_t i = 0; i < im->opt.n_shards; i++)
+        wk_metric_sum(out, &im->shards[i].count, sizeof(*out));
 }
 
 void im_set_cluster(struct im *im, struct wk_cluster *c)

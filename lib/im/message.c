@@ -172,6 +172,10 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
     if (im_send_decode(&h, wk_blob_slice(c->in)) != WKIM_OK ||
         wk_record_decode(&r, h.record) != WKIM_OK)
         return refuse(c, WKIM_REASON_SYSTEM_ERROR, 0);
+    if (h.bits & IM_SEND_API) {
+        wk_count(&is->count->api_in[im_type_index(r.channel_type)], 1);
+        wk_count(&is->count->api_in_bytes, r.payload.n);
+    }
     /* Commands obey the flags and lists of the channel they belong to. */
     if (im_channel_get(is, r.channel_type, im_base_id(r.channel_id), &ch) != WKIM_OK)
         return refuse(c, WKIM_REASON_SYSTEM_ERROR, r.message_id);
@@ -244,6 +248,8 @@ static int store_message(struct im_slot *is, struct wk_txn *txn, struct im_chann
     if (rc != WKIM_OK)
         return rc;
     ch->last_seq = r->message_seq;
+    wk_count(&is->count->stored, 1);
+    wk_count(&is->count->stored_bytes, r->payload.n);
     return WKIM_OK;
 }
 

@@ -43,6 +43,7 @@ void im_outbox_put(struct im_slot *is, struct wk_txn *txn, uint64_t id,
 static void free_run(struct run *r)
 {
     wk_timer_disarm(&wk_slot_shard(r->is->slot)->timers, &r->retry);
+    wk_count(&r->is->count->effects, (uint64_t)-1);
     wk_list_remove(&r->link);
     wk_blob_unref(r->body);
     wk_free(r);
@@ -270,6 +271,7 @@ static int start(struct im_slot *is, uint64_t id, wkim_slice body, struct wk_cal
         return WKIM_ENOMEM;
     }
     wk_list_push(&is->effects, &r->link);
+    wk_count(&is->count->effects, 1);
     execute(r);
     return WKIM_OK;
 }

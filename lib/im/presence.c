@@ -25,6 +25,7 @@ static struct im_user *user_get(struct im_slot *is, wkim_slice uid)
         wk_free(u);
         return NULL;
     }
+    wk_count(&is->count->users, 1);
     return u;
 }
 
@@ -33,6 +34,7 @@ static void user_release(struct im_slot *is, struct im_user *u)
     if (!wk_list_empty(&u->conns))
         return;
     wk_map_remove(&is->users, &u->entry);
+    wk_count(&is->count->users, (uint64_t)-1);
     wk_free(u);
 }
 
@@ -43,9 +45,12 @@ void im_users_drop_all(struct im_slot *is)
 
     while ((e = wk_map_next(&is->users, NULL))) {
         struct im_user *u = WK_CONTAINER(e, struct im_user, entry);
-        while ((n = wk_list_pop(&u->conns)))
+        while ((n = wk_list_pop(&u->conns))) {
             WK_CONTAINER(n, struct im_conn, link)->registered = false;
+            wk_count(&is->count->devices, (uint64_t)-1);
+        }
         wk_map_remove(&is->users, e);
+        wk_count(&is->count->users, (uint64_t)-1);
         wk_free(u);
     }
 }
@@ -74,6 +79,7 @@ static void take_out(struct im_slot *is, struct im_user *u, struct im_conn *c)
 {
     wk_list_remove(&c->link);
     c->registered = false;
+    wk_count(&is->count->devices, (uint64_t)-1);
     u->n_conns--;
     tell_online(is->im, u, c, false);
 }
@@ -204,6 +210,7 @@ enum wk_call_result im_login_handle(struct im_slot *is, struct wk_call *c)
         return WK_CALL_DONE;
     wk_list_push(&u->conns, &conn->link);
     conn->registered = true;
+    wk_count(&is->count->devices, 1);
     u->n_conns++;
     kick_older(is, u, conn);
     tell_online(is->im, u, conn, true);

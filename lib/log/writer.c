@@ -1,6 +1,7 @@
 /* The writing thread.  Submitters push on a lock-free stack; the thread takes the whole stack,
  * turns it round, appends, syncs once, reports.  It is woken only when it sleeps. */
 #include "log/writer.h"
+#include "base/clock.h"
 #include "log/internal.h"
 
 #define BATCHES_AT_ONCE 1024
@@ -13,6 +14,7 @@ struct wk_log_writer {
     pthread_mutex_t mu; /* only for going to sleep and waking */
     pthread_cond_t wake;
     pthread_t thread;
+    struct wk_log_counters count;
     struct wk_log_batch batches[BATCHES_AT_ONCE];
 };
 
@@ -83,6 +85,20 @@ static void append_all(struct wk_log_writer *w, struct wk_log_submit *s)
     }
 }
 
+static void count_round(struct wk_log_writer *w, const struct wk_log_submit *s, uint64_t begun_us,
+                        uint64_t written_us)
+{
+    const uint64_t now = wk_now_us();
+    uint64_t n = 0;
+
+    for (; s; s = s->next)
+        n++;
+    wk_histogram_add(&w->count.records, WK_BOUNDS_SIZES, n);
+    wk_histogram_add(&w->count.round, WK_BOUNDS_SECONDS, now - begun_us);
+    if (w->opt.sync)
+        wk_histogram_add(&w->count.sync, WK_BOUNDS_SECONDS, now - written_us);
+}
+
 static void round_run(struct wk_log_writer *w)
 {
     struct wk_log_submit *s = take_all(w);
@@ -90,11 +106,15 @@ static void round_run(struct wk_log_writer *w)
 
     if (!s)
         return;
+    const uint64_t begun = wk_now_us();
     append_all(w, s);
+    const uint64_t written = wk_now_us();
     if (w->opt.sync)
         rc = wk_log_sync(w->log, NULL);
+    count_round(w, s, begun, written);
     while (s) {
         struct wk_log_submit *next = s->next; /* done() may give the memory back */
+        s->begun_us = begun;
         if (rc && s->rc == WKIM_OK)
             s->rc = rc;
         s->done(s);
@@ -240,4 +260,9 @@ void wk_log_writer_compact(struct wk_log_writer *w, uint32_t group, uint64_t ind
 void wk_log_writer_stats(struct wk_log_writer *w, struct wk_log_stats *out)
 {
     wk_log_stats(w->log, out);
+}
+
+const struct wk_log_counters *wk_log_writer_counters(const struct wk_log_writer *w)
+{
+    return &w->count;
 }

@@ -6,13 +6,22 @@
  * files outside the lock. */
 #ifndef WK_LOG_WRITER_H
 #define WK_LOG_WRITER_H
+#include "base/metric.h"
 #include "log/log.h"
+
+/* Of the writer's rounds; written by its thread, read with wk_metric_sum. */
+struct wk_log_counters {
+    struct wk_histogram round;   /* us from taking what waits to the end of its sync */
+    struct wk_histogram sync;    /* us in fdatasync */
+    struct wk_histogram records; /* submissions of a round */
+};
 
 /* One submission: intrusive, owned by the submitter, must stay valid until done() ran. */
 struct wk_log_submit {
     struct wk_log_submit *next; /* of the writer */
     struct wk_log_batch batch;
     int rc;                     /* result, set before done */
+    uint64_t begun_us;          /* when the round that holds it began; set before done */
     void (*done)(struct wk_log_submit *s); /* writer thread; must only post */
     bool reset;                 /* of the writer: wk_log_writer_reset() */
     uint64_t reset_index, reset_term;
@@ -45,4 +54,5 @@ int wk_log_writer_group_find(struct wk_log_writer *w, uint32_t group,
 /* Asynchronous: mark and purge on the writer thread. */
 void wk_log_writer_compact(struct wk_log_writer *w, uint32_t group, uint64_t index);
 void wk_log_writer_stats(struct wk_log_writer *w, struct wk_log_stats *out);
+const struct wk_log_counters *wk_log_writer_counters(const struct wk_log_writer *w);
 #endif

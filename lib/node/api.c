@@ -3,16 +3,15 @@
 #include "base/limits.h"
 #include "node/node.h"
 
-#define API_CALLS_MAX 100000 /* under way at once; then WKIM_EBUSY */
-
 int wk_api_enter(struct wkim_node *n)
 {
     if (!n)
         return WKIM_EINVAL;
     if (!n->started || atomic_load(&n->stopping))
         return WKIM_ESTOPPED;
-    if (atomic_fetch_add(&n->api_calls, 1) >= API_CALLS_MAX) {
+    if (atomic_fetch_add(&n->api_calls, 1) >= WK_API_CALLS_MAX) {
         atomic_fetch_sub(&n->api_calls, 1);
+        atomic_fetch_add(&n->api_refused, 1);
         return WKIM_EBUSY;
     }
     return WKIM_OK;

@@ -14,8 +14,10 @@ void wk_conn_wake(struct wk_conn *c)
 
 void wk_conn_arm(struct wk_conn *c, uint64_t at_ms)
 {
-    if (wk_timer_arm(&c->shard->timers, &c->timer, at_ms) != WKIM_OK)
+    if (wk_timer_arm(&c->shard->timers, &c->timer, at_ms) != WKIM_OK) {
+        wk_conn_why(c, WK_CLOSE_ERROR);
         wk_conn_destroy(c); /* a connection without limits must not live */
+    }
 }
 
 static uint64_t idle_limit(const struct wk_conn *c)
@@ -39,6 +41,7 @@ static void on_timer(struct wk_timer *t)
         else
             wk_conn_arm(c, c->close_at_ms);
     } else if (now >= due) {
+        wk_conn_why(c, WK_CLOSE_IDLE);
         wk_conn_destroy(c); /* a plain close: SDKs come back after it */
     } else {
         wk_conn_arm(c, due);
@@ -58,11 +61,49 @@ void wk_conn_unref(struct wk_conn *c)
     wk_free(c);
 }
 
+void wk_conn_why(struct wk_conn *c, enum wk_close_reason why)
+{
+    if (!c->why)
+        c->why = (uint8_t)why;
+}
+
+static unsigned kind_of(const struct wk_conn *c)
+{
+    unsigned device = c->im.device_flag < WK_DEVICES - 1 ? c->im.device_flag : WK_DEVICES - 1;
+    return (c->listener * WK_DEVICES + device) * WK_WIRES + c->json;
+}
+
+void wk_conn_count_login(struct wk_conn *c)
+{
+    c->counted = true;
+    wk_count(&wk_conn_per(c)->count.came[kind_of(c)], 1);
+}
+
+/* Keeps the sum of what waits for transports up to date. */
+static void count_left(struct wk_conn *c, size_t left)
+{
+    if (left == c->out_left)
+        return;
+    wk_count(&wk_conn_per(c)->count.outbound_queue, (uint64_t)left - c->out_left);
+    c->out_left = (uint32_t)left;
+}
+
+static void count_end(struct wk_conn *c)
+{
+    struct wk_node_counters *n = &wk_conn_per(c)->count;
+
+    wk_count(&n->closed[c->listener * WK_CLOSE_REASONS + c->why], 1);
+    if (c->counted)
+        wk_count(&n->gone[kind_of(c)], 1);
+    count_left(c, 0);
+}
+
 void wk_conn_destroy(struct wk_conn *c)
 {
     if (c->closed)
         return;
     c->closed = true;
+    count_end(c);
     im_conn_gone(c->node->im, &c->im);
     wk_timer_disarm(&c->shard->timers, &c->timer);
     wk_timer_disarm(&c->shard->timers, &c->retry);
@@ -70,7 +111,7 @@ void wk_conn_destroy(struct wk_conn *c)
     wk_list_remove(&c->link);
     wk_conn_untrack_all(c);
     c->tr->close(c);
-    wk_conn_per(c)->count.connections--;
+    wk_count(&wk_conn_per(c)->count.connections, (uint64_t)-1);
     atomic_fetch_sub(&c->node->connections, 1);
     wk_conn_wake(c); /* the flush drops this reference: callers up the stack may still look at c */
 }
@@ -91,6 +132,9 @@ static void flush(struct wk_shard *s, struct wk_hook *h)
         return;
     }
     int rc = c->tr->flush(c);
+    if (c->closed)
+        return;
+    count_left(c, rc == WKIM_EAGAIN ? wk_session_out(c->session).n : 0);
     bool done = wk_session_state(c->session) == WK_SESSION_CLOSING && !c->close_at_ms;
     if (rc == WKIM_EIO || (done && rc == WKIM_OK))
         wk_conn_destroy(c);
@@ -144,11 +188,13 @@ void wk_conn_input(struct wk_conn *c, wkim_slice in)
 {
     if (c->closed || c->close_at_ms)
         return; /* kicked: nothing is taken any more */
-    c->last_in_ms = wk_now_ms();
+    c->last_in_us = wk_now_us();
+    c->last_in_ms = c->last_in_us / 1000;
     c->in_bytes += in.n;
-    wk_conn_per(c)->count.in_bytes += in.n;
+    wk_count(&wk_conn_per(c)->count.in_bytes, in.n);
     if (c->proxy) {
         if (strip_proxy(c, &in) != WKIM_OK) {
+            wk_conn_why(c, WK_CLOSE_PROTOCOL);
             wk_conn_destroy(c);
             return;
         }
@@ -165,7 +211,7 @@ static void on_recvack(void *user, const struct wk_recvack *r, uint8_t flags)
     struct wk_conn *c = user;
 
     c->in_packets++;
-    wk_conn_per(c)->count.in_packets++;
+    wk_count(&wk_conn_per(c)->count.in_packets, 1);
     if (!(flags & WKIM_FLAG_NO_PERSIST))
         wk_conn_acked(c, r->message_id, flags & WKIM_FLAG_SYNC_ONCE && c->im.level);
 }
@@ -174,14 +220,15 @@ static void on_ping(void *user)
 {
     struct wk_conn *c = user;
     c->in_packets++;
-    wk_conn_per(c)->count.in_packets++;
+    wk_count(&wk_conn_per(c)->count.in_packets, 1);
 }
 
 static void on_close(void *user, int code, const char *text)
 {
     struct wk_conn *c = user;
-    (void)code;
     (void)text;
+    if (code != WKIM_OK)
+        wk_conn_why(c, code == WKIM_ENOMEM ? WK_CLOSE_ERROR : WK_CLOSE_PROTOCOL);
     wk_conn_wake(c);
 }
 
@@ -236,16 +283,19 @@ void wk_conn_start(struct wk_conn *c)
                                      .sealer = ns->sealer };
 
     wk_list_push(&ns->conns, &c->link);
-    ns->count.connections++;
+    wk_count(&ns->count.connections, 1);
     c->im.id = ++ns->next_conn * c->node->n_shards + ns->shard->index;
     c->last_in_ms = c->shard->now_ms;
     c->connected_ms = c->shard->now_ms;
+    wk_count(&ns->count.opened[c->listener], 1);
     if (atomic_load(&c->node->stopping) ||
         wk_session_new(&c->session, &so, &session_events, c) != WKIM_OK ||
         c->tr->attach(c) != WKIM_OK) {
+        wk_conn_why(c, atomic_load(&c->node->stopping) ? WK_CLOSE_STOP : WK_CLOSE_ERROR);
         wk_conn_destroy(c);
         return;
     }
+    wk_session_count_into(c->session, &ns->count.frames);
     wk_conn_arm(c, c->last_in_ms + c->node->set.connect_ms);
 }
 
@@ -254,5 +304,9 @@ void wk_conn_close_all(struct wk_node_shard *ns)
     struct wk_list *it, *tmp;
 
     WK_LIST_EACH(it, tmp, &ns->conns)
-        wk_conn_destroy(WK_CONTAINER(it, struct wk_conn, link));
+    {
+        struct wk_conn *c = WK_CONTAINER(it, struct wk_conn, link);
+        wk_conn_why(c, WK_CLOSE_STOP);
+        wk_conn_destroy(c);
+    }
 }

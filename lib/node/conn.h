@@ -46,6 +46,11 @@ struct wk_conn {
     uint32_t refs;
     uint32_t inflight_bytes;
     uint64_t last_in_ms, close_at_ms;
+    uint64_t last_in_us;            /* when what is being handled was read */
+    uint64_t connect_us;            /* when CONNECT was */
+    uint32_t out_left;              /* bytes that the transport did not take */
+    uint8_t listener, why;          /* enum wkim_listener, enum wk_close_reason */
+    bool counted;                   /* among those logged in */
     char *text;                     /* uid, device id, token: one allocation */
     char *remote;
     wkim_slice token;
@@ -65,6 +70,9 @@ void wk_conn_input(struct wk_conn *c, wkim_slice in); /* @shard */
 void wk_conn_wake(struct wk_conn *c);       /* ask for a flush at the end of the round */
 void wk_conn_destroy(struct wk_conn *c);    /* @shard; the object lives until its last reference */
 void wk_conn_unref(struct wk_conn *c);
+/* Why it will be closed; the first reason counts. */
+void wk_conn_why(struct wk_conn *c, enum wk_close_reason why);
+void wk_conn_count_login(struct wk_conn *c);
 /* Wake it at at_ms for its limits; closes it where that cannot be had. @shard */
 void wk_conn_arm(struct wk_conn *c, uint64_t at_ms);
 /* What follows every step that may have changed the session. @shard */

@@ -2,26 +2,41 @@
 #include "node/conn.h"
 #include "base/limits.h"
 
+static void count_verdict(struct wk_conn *c, uint8_t reason)
+{
+    struct wk_node_counters *n = &wk_conn_per(c)->count;
+    const uint64_t now = c->shard->now_us, us = now > c->connect_us ? now - c->connect_us : 0;
+
+    wk_count(&n->auth[reason % WK_REASONS], 1);
+    wk_histogram_add(&n->auth_time, WK_BOUNDS_SECONDS, us);
+    if (reason != WKIM_REASON_SUCCESS)
+        wk_conn_why(c, WK_CLOSE_REFUSED);
+}
+
 void wk_conn_on_connect(void *user, const struct wk_connect *p, bool json)
 {
     struct wk_conn *c = user;
     size_t n = p->uid.n + p->device_id.n + p->token.n;
 
     c->json = json;
+    c->connect_us = c->last_in_us;
     c->in_packets++;
-    wk_conn_per(c)->count.in_packets++;
+    wk_count(&wk_conn_per(c)->count.in_packets, 1);
     if (wk_slice_blank(p->uid) || wk_slice_has_any(p->uid, "@#&") || p->uid.n > WK_ID_BYTES_MAX ||
         p->device_id.n > WK_ID_BYTES_MAX) {
+        wk_conn_why(c, WK_CLOSE_REFUSED);
         wk_session_close(c->session); /* as the reference: nothing is answered */
         return;
     }
     uint8_t reason = wk_session_key_check(c->session, p);
     if (reason != WKIM_REASON_SUCCESS) {
+        count_verdict(c, reason);
         wk_session_refuse(c->session, reason);
         return;
     }
     c->text = wk_malloc(n + 1);
     if (!c->text) {
+        wk_conn_why(c, WK_CLOSE_ERROR);
         wk_session_close(c->session);
         return;
     }
@@ -57,12 +72,16 @@ static void login_done(struct wk_call *call)
         return;
     }
     if (code != WKIM_OK) {
+        wk_conn_why(c, WK_CLOSE_ERROR);
         wk_session_close(c->session); /* not ready: the SDK tries again after a plain close */
     } else if (reason != WKIM_REASON_SUCCESS) {
-        wk_conn_per(c)->count.refused_logins++;
+        wk_count(&wk_conn_per(c)->count.refused_logins, 1);
+        count_verdict(c, (uint8_t)reason);
         wk_session_refuse(c->session, (uint8_t)reason);
     } else {
-        wk_conn_per(c)->count.logins++;
+        wk_count(&wk_conn_per(c)->count.logins, 1);
+        count_verdict(c, WKIM_REASON_SUCCESS);
+        wk_conn_count_login(c);
         if (wk_session_accept(c->session, c->shard->wall_ms) == WKIM_OK) {
             c->out_packets++;
             (void)wk_session_resume(c->session, c->last_in_ms, c->shard->wall_ms);
@@ -88,6 +107,7 @@ static void login(struct wk_conn *c)
     wk_buf_fini(&b);
     if (!in) {
         wk_free(l);
+        wk_conn_why(c, WK_CLOSE_ERROR);
         wk_conn_destroy(c);
         return;
     }
@@ -107,8 +127,10 @@ static void arrive(struct wk_shard *s, struct wk_post *p)
 
     wk_session_rebind(c->session, ns->crypto, ns->sealer, c);
     wk_list_push(&ns->conns, &c->link);
-    ns->count.connections++;
+    wk_count(&ns->count.connections, 1);
+    wk_session_count_into(c->session, &ns->count.frames);
     if (atomic_load(&c->node->stopping) || c->tr->attach(c) != WKIM_OK) {
+        wk_conn_why(c, atomic_load(&c->node->stopping) ? WK_CLOSE_STOP : WK_CLOSE_ERROR);
         wk_conn_destroy(c);
         return;
     }
@@ -134,7 +156,7 @@ void wk_conn_move(struct wk_conn *c)
     wk_timer_disarm(&c->shard->timers, &c->timer);
     wk_timer_disarm(&c->shard->timers, &c->pace);
     wk_list_remove(&c->link);
-    wk_conn_per(c)->count.connections--;
+    wk_count(&wk_conn_per(c)->count.connections, (uint64_t)-1);
     c->shard = to;
     c->post.run = arrive;
     wk_shard_post(to, &c->post);

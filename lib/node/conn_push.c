@@ -11,15 +11,19 @@ static void push(struct im_conn *ic, const struct im_push *p)
         return;
     wk_sealer_hold(wk_conn_per(c)->sealer, p->blob);
     int rc = wk_session_recv(c->session, p->record, p->from_uid, p->channel_id, p->flags);
-    if (rc == WKIM_EBUSY)
-        wk_conn_per(c)->count.slow_clients++;
+    if (rc == WKIM_EBUSY) {
+        wk_conn_why(c, WK_CLOSE_SLOW);
+        wk_count(&wk_conn_per(c)->count.slow_clients, 1);
+    }
     if (rc == WKIM_OK) {
         c->out_msgs++;
         c->out_packets++;
-        wk_conn_per(c)->count.out_msgs++;
-        wk_conn_per(c)->count.out_packets++;
+        wk_count(&wk_conn_per(c)->count.out_msgs, 1);
+        wk_count(&wk_conn_per(c)->count.out_packets, 1);
+        wk_count(&wk_conn_per(c)->count.out_payload, p->record->payload.n);
         if (!(p->flags & WKIM_FLAG_NO_PERSIST) && wk_conn_track(c, p) != WKIM_OK) {
-            wk_conn_per(c)->count.flood_closes++;
+            wk_conn_why(c, WK_CLOSE_UNACKED);
+            wk_count(&wk_conn_per(c)->count.flood_closes, 1);
             wk_session_close(c->session); /* the client syncs when it comes back */
         }
     }
@@ -34,7 +38,7 @@ static void event(struct im_conn *ic, const struct wk_event *e)
         return;
     if (wk_session_event(c->session, e) == WKIM_OK) {
         c->out_packets++;
-        wk_conn_per(c)->count.out_packets++;
+        wk_count(&wk_conn_per(c)->count.out_packets, 1);
     }
     wk_conn_wake(c);
 }
@@ -46,7 +50,8 @@ static void kick(struct im_conn *ic, uint8_t reason, const char *text, uint32_t 
 
     if (c->closed)
         return;
-    wk_conn_per(c)->count.kicks++;
+    wk_conn_why(c, WK_CLOSE_KICK);
+    wk_count(&wk_conn_per(c)->count.kicks, 1);
     if (!silent)
         wk_session_disconnect(c->session, reason, wk_str(text));
     c->close_at_ms = c->shard->now_ms + delay_ms + 1;

@@ -11,6 +11,8 @@ struct send_op {
     struct wk_conn *conn;
     uint64_t ack;
     uint32_t bytes;
+    uint32_t what;    /* enum wk_measured */
+    uint64_t read_us; /* when the SEND was read */
     struct send_op *next;
 };
 
@@ -25,9 +27,11 @@ static void send_done(struct wk_call *call)
     c->inflight_bytes -= op->bytes;
     if (!c->closed) {
         c->out_packets++;
-        ns->count.out_packets++;
+        wk_count(&ns->count.out_packets, 1);
         if (reason != WKIM_REASON_SUCCESS)
-            ns->count.refused_sends++;
+            wk_count(&ns->count.refused_sends, 1);
+        wk_count(&ns->count.sendack[reason % WK_REASONS], 1);
+        wk_node_measure(ns, op->what, op->read_us);
         (void)wk_session_sendack(c->session, op->ack, (int64_t)call->number[0],
                                  reason == WKIM_REASON_SUCCESS ? call->number[1] : 0, reason);
         if (c->paused && c->inflight_bytes < INFLIGHT_BYTES_MAX / 2) {
@@ -86,7 +90,8 @@ static uint8_t check_send(const struct wk_conn *c, const struct wk_send *s, wkim
 
 static void refuse_send(struct wk_conn *c, uint64_t ack, int64_t message_id, uint8_t reason)
 {
-    wk_conn_per(c)->count.refused_sends++;
+    wk_count(&wk_conn_per(c)->count.refused_sends, 1);
+    wk_count(&wk_conn_per(c)->count.sendack[reason % WK_REASONS], 1);
     c->out_packets++;
     (void)wk_session_sendack(c->session, ack, message_id, 0, reason);
 }
@@ -100,8 +105,10 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
 
     c->in_msgs++;
     c->in_packets++;
-    ns->count.in_msgs++;
-    ns->count.in_packets++;
+    wk_count(&ns->count.in_msgs, 1);
+    wk_count(&ns->count.in_packets, 1);
+    wk_count(&ns->count.in_type[im_type_index(s->channel_type)], 1);
+    wk_count(&ns->count.in_payload, plain.n);
     int64_t id = wk_snowflake_next(&ns->ids, c->shard->wall_ms);
     uint8_t reason = check_send(c, s, plain);
     if (reason != WKIM_REASON_SUCCESS) {
@@ -144,6 +151,10 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
     op->conn = c;
     op->ack = ack;
     op->bytes = (uint32_t)b->n;
+    op->read_us = c->last_in_us;
+    op->what = person                              ? WK_ACK_PERSON
+               : s->channel_type == WKIM_CHANNEL_GROUP ? WK_ACK_GROUP
+                                                       : WK_ACK_OTHER;
     c->refs++;
     c->inflight_bytes += op->bytes;
     if (c->inflight_bytes > INFLIGHT_BYTES_MAX && !c->paused) {
@@ -156,10 +167,10 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
 int64_t wk_conn_on_send_refused(void *user, const struct wk_send *s, uint8_t reason)
 {
     struct wk_conn *c = user;
-    (void)s;
-    (void)reason;
     c->in_msgs++;
     c->in_packets++;
-    wk_conn_per(c)->count.refused_sends++;
+    wk_count(&wk_conn_per(c)->count.in_type[im_type_index(s->channel_type)], 1);
+    wk_count(&wk_conn_per(c)->count.sendack[reason % WK_REASONS], 1);
+    wk_count(&wk_conn_per(c)->count.refused_sends, 1);
     return wk_snowflake_next(&wk_conn_per(c)->ids, c->shard->wall_ms);
 }

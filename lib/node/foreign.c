@@ -122,7 +122,7 @@ static int foreign_flush(struct wk_conn *c)
         wk_buf_bytes(&s->out, frame.p, frame.n);
         any = true;
         c->out_bytes += frame.n;
-        wk_node_shard(c->node, c->shard)->count.out_bytes += frame.n;
+        wk_count(&wk_node_shard(c->node, c->shard)->count.out_bytes, frame.n);
     }
     if (s->out.oom)
         rc = WKIM_EIO;
@@ -219,6 +219,8 @@ int wkim_session_open(wkim_session **out, wkim_node *n, const wkim_session_optio
     s->user = o.user;
     s->post.run = on_post;
     s->conn->foreign = s;
+    if (o.listener >= 0 && o.listener < WK_LISTENERS)
+        s->conn->listener = (uint8_t)o.listener;
     uint32_t i = atomic_fetch_add(&n->next_shard, 1) % n->n_shards;
     s->shard = s->conn->shard = &n->shards[i];
     atomic_fetch_add(&n->connections, 1);

@@ -61,6 +61,7 @@ int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err)
         return wk_fail(err, WKIM_ENOMEM, "node: out of memory");
     n->lock_fd = -1;
     pthread_mutex_init(&n->api_lock, NULL);
+    pthread_mutex_init(&n->metrics_lock, NULL);
     read_settings(n, cfg);
     n->n_shards = (uint32_t)(number(cfg, "limits.shards") ? number(cfg, "limits.shards") : cores);
     n->data_dir = copy_text(cfg, "dataDir");
@@ -80,6 +81,7 @@ int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err)
         n->per[i].node = n;
         n->per[i].shard = &n->shards[i];
         wk_list_init(&n->per[i].conns);
+        wk_node_measure_init(&n->per[i]);
     }
     *out = n;
     return WKIM_OK;
@@ -167,6 +169,11 @@ static uint64_t limit_of(const wkim_config *cfg, const char *key)
     return v ? v : UINT64_MAX;
 }
 
+static void delivered(void *user, const struct wk_shard *s, uint64_t stored_us)
+{
+    wk_node_measure(wk_node_shard(user, s), WK_DELIVERED, stored_us);
+}
+
 static int make_im(struct wkim_node *n, wkim_error *err)
 {
     struct im_options o = { .shards = n->shards,
@@ -192,6 +199,7 @@ static int make_im(struct wkim_node *n, wkim_error *err)
                             .event_push_private = wkim_config_int(n->cfg, "event.pushPrivate"),
                             .on_stored = wk_node_event_message,
                             .on_online = wk_node_event_online,
+                            .on_delivered = delivered,
                             .user = n };
 
     if (wk_node_hook_setup(n, &o, err) != WKIM_OK)
@@ -401,6 +409,7 @@ void wkim_node_free(wkim_node *n)
     wk_free(n->shards);
     wk_free(n->per);
     pthread_mutex_destroy(&n->api_lock);
+    pthread_mutex_destroy(&n->metrics_lock);
     wk_free(n);
 }
 

@@ -13,11 +13,59 @@
 #include "session/sealer.h"
 #include "session/session.h"
 
-/* Counters of one shard: written by its thread only, summed when read. */
+/* Latencies by kind of channel, and deliveries. */
+enum wk_measured {
+    WK_ACK_PERSON,
+    WK_ACK_GROUP,
+    WK_ACK_OTHER,
+    WK_ACK_KINDS,
+    WK_DELIVERED = WK_ACK_KINDS
+};
+
+enum wk_close_reason {
+    WK_CLOSE_CLIENT,   /* it went away */
+    WK_CLOSE_IDLE,     /* connIdleTime, or no login in time */
+    WK_CLOSE_KICK,
+    WK_CLOSE_PROTOCOL, /* malformed input */
+    WK_CLOSE_REFUSED,  /* at login */
+    WK_CLOSE_SLOW,     /* it did not read */
+    WK_CLOSE_UNACKED,  /* too many RECVs without RECVACK */
+    WK_CLOSE_STOP,     /* the node stops */
+    WK_CLOSE_ERROR,    /* ours: no memory, no descriptor */
+    WK_CLOSE_REASONS
+};
+#define WK_LISTENERS 5 /* enum wkim_listener */
+#define WK_DEVICES 4   /* app, web, pc, others */
+#define WK_WIRES 2     /* binary, JSON-RPC */
+#define WK_CLIENT_KINDS (WK_LISTENERS * WK_DEVICES * WK_WIRES)
+#define WK_REASONS 32  /* enum wkim_reason */
+
+/* Counters of one shard: written by its thread only (wk_count), summed when read.  Nothing but
+ * uint64_t. */
 struct wk_node_counters {
     uint64_t in_msgs, out_msgs, in_bytes, out_bytes, in_packets, out_packets;
-    uint64_t connections, users, retry_queue, slow_clients, resends, refused_sends;
+    uint64_t connections, retry_queue, slow_clients, resends, refused_sends;
     uint64_t logins, refused_logins, kicks, flood_closes;
+    uint64_t retries_exhausted;
+    uint64_t outbound_queue;                /* bytes the transports did not take at once */
+    uint64_t opened[WK_LISTENERS], closed[WK_LISTENERS * WK_CLOSE_REASONS];
+    uint64_t came[WK_CLIENT_KINDS], gone[WK_CLIENT_KINDS]; /* logged in */
+    uint64_t auth[WK_REASONS], sendack[WK_REASONS];
+    uint64_t in_type[IM_TYPES], in_payload, out_payload;
+    struct wk_session_counts frames;
+    struct wk_histogram auth_time;          /* us from CONNECT read to the verdict */
+    struct wk_histogram sendack_time[WK_ACK_KINDS], deliver_time;
+};
+
+/* Work of this round whose end is the end of the round: no clock is read per message. */
+#define WK_MEASURES 1024
+struct wk_measures {
+    struct wk_hook hook;
+    uint32_t n;
+    struct {
+        uint32_t from_us; /* the low half: enough for an hour */
+        uint32_t what;    /* enum wk_measured */
+    } at[WK_MEASURES];
 };
 
 struct wk_node_shard {
@@ -34,6 +82,7 @@ struct wk_node_shard {
     struct send_op *free_sends;
     uint32_t n_free_sends;
     struct wk_node_counters count;
+    struct wk_measures measures;
     struct wk_post close_all;
 };
 #define WK_READ_BYTES 65536
@@ -72,7 +121,7 @@ struct wkim_node {
     _Atomic uint32_t next_shard;   /* of new connections */
     _Atomic uint64_t connections;
     _Atomic bool stopping;
-    _Atomic uint64_t api_calls;
+    _Atomic uint64_t api_calls, api_refused; /* under way; answered EBUSY */
     pthread_mutex_t api_lock;      /* ids of API messages, event target */
     struct wk_snowflake api_ids;
     struct wk_events_target events;
@@ -80,6 +129,8 @@ struct wkim_node {
     struct wk_node_hooks *hook;    /* NULL: no webhooks */
     _Atomic uint32_t event_mask;
     uint64_t start_unix_ms;
+    pthread_mutex_t metrics_lock;  /* what follows */
+    uint64_t busy_at_us, busy_cpu_us, busy_permille; /* of the shard threads, metrics.c */
     _Atomic bool started;
 };
 
@@ -87,6 +138,12 @@ static inline struct wk_node_shard *wk_node_shard(struct wkim_node *n, const str
 {
     return &n->per[s->index];
 }
+
+void wk_node_count(const struct wkim_node *n, struct wk_node_counters *out); /* adds; any thread */
+
+/* measure.c: at the end of the round note the time since from_us. @shard */
+void wk_node_measure_init(struct wk_node_shard *ns);
+void wk_node_measure(struct wk_node_shard *ns, enum wk_measured what, uint64_t from_us);
 
 /* queue.c, reply.c */
 enum wk_reply_layout {
@@ -108,6 +165,7 @@ void wk_queue_put(struct wkim_queue *q, struct wkim_reply *r); /* q NULL: freed 
 /* Drops the oldest event when more than max wait; returns how many were dropped. */
 size_t wk_queue_put_event(struct wkim_queue *q, struct wkim_reply *r, size_t max);
 
+#define WK_API_CALLS_MAX 100000 /* under way at once; then WKIM_EBUSY */
 /* api.c: one call to one slot, answered through a queue */
 struct wk_api_call {
     struct wk_call call;

@@ -46,7 +46,7 @@ int wk_conn_track(struct wk_conn *c, const struct im_push *p)
                              .channel_id = p->channel_id,
                              .due_s = (uint32_t)((c->shard->now_ms + c->node->set.retry_ms) / 1000),
                              .flags = p->flags };
-    wk_node_shard(c->node, c->shard)->count.retry_queue++;
+    wk_count(&wk_node_shard(c->node, c->shard)->count.retry_queue, 1);
     arm(c);
     return WKIM_OK;
 }
@@ -54,7 +54,7 @@ int wk_conn_track(struct wk_conn *c, const struct im_push *p)
 static void drop(struct wk_conn *c, uint32_t i)
 {
     wk_blob_unref(at(c, i)->blob);
-    wk_node_shard(c->node, c->shard)->count.retry_queue--;
+    wk_count(&wk_node_shard(c->node, c->shard)->count.retry_queue, (uint64_t)-1);
     if (i == 0) {
         c->unacked_head = (c->unacked_head + 1) & (c->unacked_cap - 1);
     } else {
@@ -98,7 +98,7 @@ static void resend(struct wk_conn *c, struct wk_unacked *u)
         wk_slice_eq(r.from_uid, WK_LIT(IM_SYSTEM_UID)) ? wk_slice(NULL, 0) : r.from_uid;
     wk_sealer_hold(wk_node_shard(c->node, c->shard)->sealer, u->blob);
     (void)wk_session_recv(c->session, &r, from, u->channel_id, u->flags | WKIM_FLAG_DUP);
-    wk_node_shard(c->node, c->shard)->count.resends++;
+    wk_count(&wk_node_shard(c->node, c->shard)->count.resends, 1);
 }
 
 void wk_conn_retry(struct wk_timer *t)
@@ -111,6 +111,7 @@ void wk_conn_retry(struct wk_timer *t)
         if (u->due_s > now_s || wk_session_state(c->session) != WK_SESSION_OPEN) {
             i++;
         } else if (u->count >= c->node->set.retry_max) {
+            wk_count(&wk_conn_per(c)->count.retries_exhausted, 1);
             drop(c, i);
         } else {
             resend(c, u);

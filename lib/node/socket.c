@@ -59,7 +59,7 @@ static size_t portion(struct wk_conn *c, wkim_slice out)
 static void wrote(struct wk_conn *c, size_t n)
 {
     c->out_bytes += n;
-    wk_node_shard(c->node, c->shard)->count.out_bytes += n;
+    wk_count(&wk_node_shard(c->node, c->shard)->count.out_bytes, n);
     wk_session_out_consume(c->session, n);
     if (c->frame_left == 0)
         return;
@@ -155,6 +155,7 @@ int wkim_node_attach(wkim_node *n, int fd, int proxy, const char *remote)
     if (rc != WKIM_OK)
         return rc;
     c->io.fd = fd;
+    c->listener = WKIM_LISTENER_TCP;
     atomic_fetch_add(&n->connections, 1);
     uint32_t i = atomic_fetch_add(&n->next_shard, 1) % n->n_shards;
     c->post.run = adopt;

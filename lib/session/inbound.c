@@ -147,6 +147,8 @@ static wkim_ssize binary_step(struct wk_session *s, wkim_slice in)
         return wk_session_die_with(
             s, n == WKIM_EUNSUPPORTED ? WKIM_REASON_HEADER : WKIM_REASON_PAYLOAD_DECODE, (int)n,
             err.text);
+    if (s->state == WK_SESSION_OPEN || p.type == WK_PACKET_CONNECT)
+        wk_session_count_in(s, p.type, (size_t)n);
     if (s->state == WK_SESSION_OPEN)
         (void)wk_session_dispatch(s, &p, false, wk_slice(NULL, 0));
     else if (p.type == WK_PACKET_CONNECT)

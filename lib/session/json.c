@@ -85,6 +85,9 @@ wkim_ssize wk_session_json_step(struct wk_session *s, wkim_slice in, struct wk_a
         return too_large(s);
     if (n < 0)
         return wk_session_die(s, (int)n, wkim_strerror((int)n));
+    if (object.kind != WK_JSON_ERROR &&
+        (s->state == WK_SESSION_OPEN || object.packet.type == WK_PACKET_CONNECT))
+        wk_session_count_in(s, object.packet.type, (size_t)n);
     if (s->state == WK_SESSION_OPEN)
         (void)next_object(s, &object);
     else

@@ -39,11 +39,15 @@ int wk_session_queue(struct wk_session *s, const struct wk_packet *p, bool has_i
     if (s->state == WK_SESSION_CLOSING)
         return WKIM_ESTOPPED;
     wk_session_out_make_room(s);
+    const size_t start = s->out.n;
     const int rc = s->wire == WK_WIRE_JSON ? wk_json_encode(&s->out, p, has_id, id)
                                            : wk_packet_encode(&s->out, p, s->version);
     if (rc && s->out.n == s->out_head)
         out_release(s);
-    return rc ? rc : wk_session_queue_check(s);
+    if (rc)
+        return rc;
+    wk_session_count_out(s, p->type, s->out.n - start);
+    return wk_session_queue_check(s);
 }
 
 int wk_session_next_frame(struct wk_session *s, wkim_slice *frame)
@@ -143,6 +147,7 @@ static int recv_sealed(struct wk_session *s, struct wk_recv *r, wkim_slice plain
         const size_t sealed_at = s->out.n;
         s->out.n += sealed_n;
         wk_sealer_add(s->sealer, s, sealed_at, key_at, plain, r);
+        wk_session_count_out(s, WK_PACKET_RECV, s->out.n - start);
         return wk_session_queue_check(s);
     }
     if (rc == WKIM_OK) {
@@ -157,6 +162,7 @@ static int recv_sealed(struct wk_session *s, struct wk_recv *r, wkim_slice plain
         if (rc == WKIM_OK) {
             memcpy(s->out.p + key_at, job.msg_key, sizeof(job.msg_key));
             s->out.n += sealed_n;
+            wk_session_count_out(s, WK_PACKET_RECV, s->out.n - start);
             return wk_session_queue_check(s);
         }
     }

@@ -46,6 +46,11 @@ void wk_session_rebind(struct wk_session *s, struct wk_crypto *crypto, struct wk
     s->user = user;
 }
 
+void wk_session_count_into(struct wk_session *s, struct wk_session_counts *counts)
+{
+    s->counts = counts;
+}
+
 int wk_session_die(struct wk_session *s, int code, const char *text)
 {
     s->state = WK_SESSION_CLOSING;

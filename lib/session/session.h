@@ -8,6 +8,7 @@
  * Any split of the input gives the same events. */
 #ifndef WK_SESSION_SESSION_H
 #define WK_SESSION_SESSION_H
+#include "base/metric.h"
 #include "crypto/crypto.h"
 #include "proto/packet.h"
 #include "proto/record.h"
@@ -53,6 +54,14 @@ struct wk_session_options {
     struct wk_sealer *sealer; /* borrowed, same thread; NULL: RECVs are sealed one by one */
 };
 
+/* Frames of all sessions of a thread by packet type (enum wk_packet_type), and their bytes as they
+ * are on the wire of the protocol.  Incoming ones are those the state allowed. */
+#define WK_SESSION_TYPES 16
+struct wk_session_counts {
+    uint64_t in[WK_SESSION_TYPES], in_bytes[WK_SESSION_TYPES];
+    uint64_t out[WK_SESSION_TYPES], out_bytes[WK_SESSION_TYPES];
+};
+
 /* *opt and *ev are copied. */
 int wk_session_new(struct wk_session **out, const struct wk_session_options *opt,
                    const struct wk_session_events *ev, void *user);
@@ -60,6 +69,9 @@ void wk_session_free(struct wk_session *s);
 /* The session moves to another thread / user object: new scratch and new user pointer. */
 void wk_session_rebind(struct wk_session *s, struct wk_crypto *crypto, struct wk_sealer *sealer,
                        void *user);
+
+/* Where frames are counted from now on: of the thread that drives the session; NULL: nowhere. */
+void wk_session_count_into(struct wk_session *s, struct wk_session_counts *counts);
 
 /* Feed bytes; all are taken (kept inside when the machine may not proceed).  WKIM_OK, or a negative
  * code when the session went to CLOSING because of it. */

@@ -47,6 +47,7 @@ struct wk_session {
     void *user;
     struct wk_crypto *crypto;
     struct wk_sealer *sealer; /* NULL: RECVs are sealed at once */
+    struct wk_session_counts *counts; /* NULL: nobody counts */
     uint64_t node_id;
     size_t outbound_bytes_max;
     struct wk_buf in;  /* bytes not used yet, starting at a frame */
@@ -64,6 +65,21 @@ struct wk_session {
     bool encrypt, allow_json, event_to_old;
     bool paused, full, busy, blanks, told;
 };
+
+static inline void wk_session_count_in(struct wk_session *s, uint8_t type, size_t bytes)
+{
+    if (!s->counts)
+        return;
+    wk_count(&s->counts->in[type % WK_SESSION_TYPES], 1);
+    wk_count(&s->counts->in_bytes[type % WK_SESSION_TYPES], bytes);
+}
+static inline void wk_session_count_out(struct wk_session *s, uint8_t type, size_t bytes)
+{
+    if (!s->counts)
+        return;
+    wk_count(&s->counts->out[type % WK_SESSION_TYPES], 1);
+    wk_count(&s->counts->out_bytes[type % WK_SESSION_TYPES], bytes);
+}
 
 /* End without DISCONNECT; on_close is called.  Returns code. */
 int wk_session_die(struct wk_session *s, int code, const char *text);

@@ -135,6 +135,8 @@ static void run_stage(struct wk_shard *s, int stage)
 uint64_t wk_shard_poll(struct wk_shard *s, uint64_t now_ms, uint64_t wall_ms)
 {
     s->now_ms = now_ms;
+    if (s->now_us / 1000 != now_ms)
+        s->now_us = now_ms * 1000;
     s->wall_ms = wall_ms;
     s->rounds++;
     run_posts(s);

@@ -27,13 +27,15 @@ struct wk_hook {
     void (*run)(struct wk_shard *s, struct wk_hook *h);
 };
 
-/* Order of deferred hooks within a round: effects of one stage feed the next. */
-enum wk_stage { WK_STAGE_COMMIT, WK_STAGE_PROPOSE, WK_STAGE_FLUSH, WK_STAGES };
+/* Order of deferred hooks within a round: effects of one stage feed the next; at END all is
+ * written. */
+enum wk_stage { WK_STAGE_COMMIT, WK_STAGE_PROPOSE, WK_STAGE_FLUSH, WK_STAGE_END, WK_STAGES };
 
 struct wk_shard {
     uint32_t index, count;
     uint64_t now_ms;  /* monotonic, as of this round */
     uint64_t wall_ms; /* Unix time, as of this round */
+    uint64_t now_us;  /* now_ms, finer where the driver set it before the poll */
     struct wk_timers timers;
     void *crypto;     /* struct wk_crypto of this thread, set by node */
     void *user;       /* per-shard state of the composition root */

@@ -7,6 +7,7 @@ struct wk_readers {
     pthread_cond_t work;
     struct wk_read_job *head, **tail; /* accepted, not yet taken */
     size_t queued, queue_max;
+    uint64_t rejected;
     bool stopping;
     int n_threads;
     pthread_t threads[];
@@ -90,9 +91,18 @@ int wk_readers_submit(struct wk_readers *r, struct wk_read_job *j)
         r->queued++;
         pthread_cond_signal(&r->work);
         rc = WKIM_OK;
+    } else {
+        r->rejected++;
     }
     pthread_mutex_unlock(&r->lock);
     return rc;
+}
+
+void wk_readers_stats(struct wk_readers *r, struct wk_readers_stats *out)
+{
+    pthread_mutex_lock(&r->lock);
+    *out = (struct wk_readers_stats){ r->queued, r->queue_max, r->rejected };
+    pthread_mutex_unlock(&r->lock);
 }
 
 size_t wk_readers_queued(struct wk_readers *r)

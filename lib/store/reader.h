@@ -14,4 +14,8 @@ int wk_readers_new(struct wk_readers **out, int threads, size_t queue_max);
 void wk_readers_free(struct wk_readers *r); /* finishes what was accepted, joins */
 int wk_readers_submit(struct wk_readers *r, struct wk_read_job *j); /* WKIM_OK or WKIM_EBUSY */
 size_t wk_readers_queued(struct wk_readers *r);
+struct wk_readers_stats {
+    uint64_t queued, capacity, rejected;
+};
+void wk_readers_stats(struct wk_readers *r, struct wk_readers_stats *out);
 #endif

@@ -305,10 +305,16 @@ static void rocks_stats(void *self, struct wk_store_stats *out)
     struct rocks *r = self;
 
     for (int i = 0; i < WK_ROCKS_FAMILIES; i++) {
+        out->compaction_debt_bytes += property(r, i, "rocksdb.estimate-pending-compaction-bytes");
+        out->memtables += property(r, i, "rocksdb.num-immutable-mem-table") + 1;
         out->memtable_bytes += property(r, i, "rocksdb.cur-size-all-mem-tables");
         out->disk_bytes += property(r, i, "rocksdb.total-sst-files-size");
         out->bytes_written += bytes_written(r, i);
     }
+    out->message_bytes = property(r, WK_COLUMN_MESSAGES, "rocksdb.total-sst-files-size");
+    out->compactions = property(r, WK_COLUMN_MESSAGES, "rocksdb.num-running-compactions");
+    out->flushes = property(r, WK_COLUMN_MESSAGES, "rocksdb.num-running-flushes");
+    out->snapshots = property(r, WK_COLUMN_MESSAGES, "rocksdb.num-snapshots");
     out->cache_bytes = rocksdb_cache_get_usage(r->options.cache);
 }
 

@@ -33,6 +33,10 @@ int wk_store_checkpoint(struct wk_store *s, const char *dir, struct wkim_error *
 bool wk_store_stalled(struct wk_store *s);
 struct wk_store_stats {
     uint64_t memtable_bytes, disk_bytes, cache_bytes, bytes_written /* flush + compaction */;
+    uint64_t message_bytes;        /* of disk_bytes */
+    uint64_t compaction_debt_bytes;
+    uint64_t compactions, flushes; /* under way */
+    uint64_t memtables, snapshots; /* not written out yet, held open */
 };
 void wk_store_stats(struct wk_store *s, struct wk_store_stats *out);
 

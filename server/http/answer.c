@@ -1,5 +1,6 @@
 #include "answer.h"
 
+#include "metrics.h"
 #include "route.h"
 #include "text.h"
 
@@ -8,14 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-
-static void count(const struct wk_req *r, int status)
-{
-    size_t i = r->route ? (size_t)(r->route - wk_routes) : wk_routes_count;
-    unsigned class = status / 100 <= 5 ? (unsigned)status / 100 : 5;
-
-    atomic_fetch_add_explicit(&r->thread->http->counts[i].by_class[class], 1, memory_order_relaxed);
-}
 
 /* The headers of every answer, as the value of the first of them: evhttp copies and prints each
  * header by itself, so that five would cost more than the rest of a small answer. */
@@ -86,7 +79,10 @@ static void send_reply(struct wk_req *r, int status, struct evbuffer *body)
 
     r->ev = NULL;
     r->answered = 1;
-    count(r, status);
+    wk_http_count(r, status,
+                  body ? evbuffer_get_length(body)
+                  : ev ? evbuffer_get_length(evhttp_request_get_output_buffer(ev))
+                       : 0);
     if (!ev)
         return;
     evhttp_connection_set_closecb(r->conn, NULL, NULL);

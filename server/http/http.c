@@ -273,6 +273,7 @@ int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg,
     for (size_t i = 0; i < WK_HTTP_THREADS_MAX; i++)
         h->threads[i].stop_fd = -1;
     h->node = node;
+    pthread_mutex_init(&h->cpu.lock, NULL);
     clock_gettime(CLOCK_REALTIME, &now);
     h->start_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     h->counts = calloc(wk_routes_count + 1, sizeof(*h->counts));
@@ -302,6 +303,11 @@ void wk_http_serving(struct wk_http *h)
     atomic_store(&h->serving, 1);
 }
 
+void wk_http_set_warnings(struct wk_http *h, int warnings)
+{
+    atomic_store(&h->config_warnings, warnings);
+}
+
 void wk_http_stop(struct wk_http *h)
 {
     const uint64_t one = 1;
@@ -321,5 +327,6 @@ void wk_http_stop(struct wk_http *h)
     wk_accounts_free(h->accounts);
     wk_http_options_fini(&h->opt);
     free(h->counts);
+    pthread_mutex_destroy(&h->cpu.lock);
     free(h);
 }

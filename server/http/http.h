@@ -15,6 +15,7 @@ struct wk_http;
 int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg, wkim_error *err);
 /* The client listeners are open: from now on /readyz and /health may say so. */
 void wk_http_serving(struct wk_http *h);
+void wk_http_set_warnings(struct wk_http *h, int warnings); /* of the configuration, for /metrics */
 void wk_http_stop(struct wk_http *h); /* NULL allowed */
 
 #endif

@@ -1,4 +1,6 @@
-/* /metrics: what the node reports, and the HTTP side's own families. */
+/* /metrics: what the node reports, what the process is, and requests by route. */
+#include "metrics.h"
+
 #include "answer.h"
 #include "route.h"
 
@@ -8,19 +10,65 @@
 
 static const char *const classes[] = {"0xx", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
-static void put_route(struct wk_jsonbuf *b, const struct wk_http_count *count, const char *method,
-                      const char *path)
+/* Upper bounds of the buckets in microseconds; the last bucket has none. */
+static const uint32_t bounds_us[WK_HTTP_BUCKETS - 1] = {
+    500,    1000,   2500,   5000,    10000,   25000,   50000,
+    100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
+
+uint64_t wk_http_clock_us(const struct wk_http_thread *t)
+{
+    struct timeval tv = {0, 0};
+
+    (void)event_base_gettimeofday_cached(t->base, &tv);
+    return (uint64_t)tv.tv_sec * 1000000 + (uint64_t)tv.tv_usec;
+}
+
+static void add(_Atomic uint64_t *v, uint64_t n)
+{
+    atomic_fetch_add_explicit(v, n, memory_order_relaxed);
+}
+
+static uint64_t look(const _Atomic uint64_t *v)
+{
+    return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+void wk_http_count(const struct wk_req *r, int status, size_t bytes_out)
+{
+    struct wk_http *h = r->thread->http;
+    struct wk_http_count *c =
+        &h->counts[r->route ? (size_t)(r->route - wk_routes) : wk_routes_count];
+    uint64_t now = wk_http_clock_us(r->thread), us = now > r->began_us ? now - r->began_us : 0;
+    size_t i = 0;
+
+    while (i < WK_HTTP_BUCKETS - 1 && us > bounds_us[i])
+        i++;
+    add(&c->by_class[status / 100 <= 5 ? (unsigned)status / 100 : 5], 1);
+    add(&c->bucket[i], 1);
+    add(&c->sum_us, us);
+    add(&h->bytes_out, bytes_out);
+}
+
+static void put_labels(struct wk_jsonbuf *b, const char *method, const char *path)
+{
+    wk_jsonbuf_lit(b, "{method=\"");
+    wk_jsonbuf_lit(b, method);
+    wk_jsonbuf_lit(b, "\",route=\"");
+    wk_jsonbuf_lit(b, path);
+    wk_jsonbuf_char(b, '"');
+}
+
+static void put_classes(struct wk_jsonbuf *b, const struct wk_http_count *count, const char *method,
+                        const char *path)
 {
     for (size_t c = 0; c < 6; c++) {
-        uint64_t n = atomic_load_explicit(&count->by_class[c], memory_order_relaxed);
+        uint64_t n = look(&count->by_class[c]);
 
         if (n == 0)
             continue;
-        wk_jsonbuf_lit(b, "wkim_http_requests_total{method=\"");
-        wk_jsonbuf_lit(b, method);
-        wk_jsonbuf_lit(b, "\",route=\"");
-        wk_jsonbuf_lit(b, path);
-        wk_jsonbuf_lit(b, "\",code=\"");
+        wk_jsonbuf_lit(b, "wkim_http_requests_total");
+        put_labels(b, method, path);
+        wk_jsonbuf_lit(b, ",code=\"");
         wk_jsonbuf_lit(b, classes[c]);
         wk_jsonbuf_lit(b, "\"} ");
         wk_jsonbuf_u64(b, n);
@@ -28,21 +76,56 @@ static void put_route(struct wk_jsonbuf *b, const struct wk_http_count *count, c
     }
 }
 
-static void put_http(struct wk_jsonbuf *b, struct wk_http *h)
+#define DURATION "wkim_http_request_duration_seconds"
+
+static void put_duration(struct wk_jsonbuf *b, const struct wk_http_count *count,
+                         const char *method, const char *path)
 {
-    wk_jsonbuf_lit(b, "# HELP wkim_http_requests_total Answers by route and class of status.\n"
-                      "# TYPE wkim_http_requests_total counter\n");
-    for (size_t i = 0; i < wk_routes_count; i++)
-        put_route(b, &h->counts[i], wk_routes[i].method, wk_routes[i].path);
-    put_route(b, &h->counts[wk_routes_count], "ANY", "unknown");
-    wk_jsonbuf_lit(b, "# HELP wkim_http_refused_total Requests refused because too many were under "
-                      "way.\n# TYPE wkim_http_refused_total counter\nwkim_http_refused_total ");
-    wk_jsonbuf_u64(b, atomic_load_explicit(&h->refused, memory_order_relaxed));
+    uint64_t below = 0, n[WK_HTTP_BUCKETS];
+
+    for (size_t i = 0; i < WK_HTTP_BUCKETS; i++)
+        below += n[i] = look(&count->bucket[i]);
+    if (below == 0)
+        return;
+    below = 0;
+    for (size_t i = 0; i < WK_HTTP_BUCKETS; i++) {
+        below += n[i];
+        wk_jsonbuf_lit(b, DURATION "_bucket");
+        put_labels(b, method, path);
+        wk_jsonbuf_lit(b, ",le=\"");
+        if (i == WK_HTTP_BUCKETS - 1) {
+            wk_jsonbuf_lit(b, "+Inf");
+        } else {
+            wk_metric_f64(b, bounds_us[i] / 1e6);
+            wk_jsonbuf_chop(b, '\n');
+        }
+        wk_jsonbuf_lit(b, "\"} ");
+        wk_jsonbuf_u64(b, below);
+        wk_jsonbuf_char(b, '\n');
+    }
+    wk_jsonbuf_lit(b, DURATION "_sum");
+    put_labels(b, method, path);
+    wk_jsonbuf_lit(b, "} ");
+    wk_metric_f64(b, (double)look(&count->sum_us) / 1e6);
+    wk_jsonbuf_lit(b, DURATION "_count");
+    put_labels(b, method, path);
+    wk_jsonbuf_lit(b, "} ");
+    wk_jsonbuf_u64(b, below);
     wk_jsonbuf_char(b, '\n');
+}
+
+static void put_routes(struct wk_jsonbuf *b, const struct wk_http *h,
+                       void (*put)(struct wk_jsonbuf *b, const struct wk_http_count *count,
+                                   const char *method, const char *path))
+{
+    for (size_t i = 0; i < wk_routes_count; i++)
+        put(b, &h->counts[i], wk_routes[i].method, wk_routes[i].path);
+    put(b, &h->counts[wk_routes_count], "ANY", "unknown");
 }
 
 void wk_api_metrics(struct wk_req *r)
 {
+    struct wk_http *h = r->thread->http;
     struct wk_jsonbuf b;
     char *text = NULL;
 
@@ -61,6 +144,11 @@ void wk_api_metrics(struct wk_req *r)
     wkim_text_free(text);
     if (b.n && b.p[b.n - 1] != '\n')
         wk_jsonbuf_char(&b, '\n');
-    put_http(&b, r->thread->http);
+    wk_metrics_process(&b, h);
+    wk_metric_head(&b, "wkim_http_requests_total", "counter",
+                   "Answers by route and class of status.");
+    put_routes(&b, h, put_classes);
+    wk_metric_head(&b, DURATION, "histogram", "Request read to answer handed over.");
+    put_routes(&b, h, put_duration);
     wk_answer_buf(r, b.failed ? 503 : 200, METRICS_TYPE, &b);
 }

@@ -48,6 +48,8 @@ static void read_texts(struct wk_http_options *o, const wkim_config *cfg)
     o->manager_uid = strdup(text_of(cfg, "managerUID"));
     o->mode = strdup(text_of(cfg, "mode"));
     o->web_dir = strdup(WK_WEB_DIR);
+    o->tls_cert = strdup(*text_of(cfg, "tlsAddr") ? text_of(cfg, "tlsConfig.certFile") : "");
+    o->wss_cert = strdup(*text_of(cfg, "wssAddr") ? text_of(cfg, "wssConfig.certFile") : "");
     o->tcp_addr = strdup(text_of(cfg, "external.tcpAddr"));
     o->ws_addr = strdup(text_of(cfg, "external.wsAddr"));
     o->wss_addr = strdup(text_of(cfg, "external.wssAddr"));
@@ -76,7 +78,7 @@ int wk_http_options_read(struct wk_http_options *o, const wkim_config *cfg, wkim
     o->stress_on = is_on(cfg, "stress");
     if (o->api_addr && o->manager_addr && o->demo_addr && o->token && o->manager_uid && o->mode &&
         o->web_dir && o->tcp_addr && o->ws_addr && o->wss_addr && o->told_manager_addr &&
-        o->api_url && o->intranet_tcp_addr)
+        o->api_url && o->intranet_tcp_addr && o->tls_cert && o->wss_cert)
         return WKIM_OK;
     wk_http_options_fini(o);
     err->code = WKIM_ENOMEM;
@@ -99,5 +101,7 @@ void wk_http_options_fini(struct wk_http_options *o)
     free(o->told_manager_addr);
     free(o->api_url);
     free(o->web_dir);
+    free(o->tls_cert);
+    free(o->wss_cert);
     *o = (struct wk_http_options){0};
 }

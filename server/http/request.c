@@ -2,6 +2,7 @@
 
 #include "answer.h"
 #include "auth.h"
+#include "metrics.h"
 #include "route.h"
 #include "text.h"
 
@@ -92,6 +93,7 @@ static void free_request(struct wk_req *r)
     if (r->next)
         r->next->prev = r->prev;
     t->n_reqs--;
+    atomic_fetch_sub_explicit(&t->http->under_way, 1, memory_order_relaxed);
     if (r->state && r->state_free)
         r->state_free(r->state);
     while (r->memory) {
@@ -236,6 +238,11 @@ void wk_req_start(struct wk_http_listener *l, struct evhttp_request *ev)
         r->next->prev = r;
     t->reqs = r;
     t->n_reqs++;
+    atomic_fetch_add_explicit(&t->http->under_way, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->http->bytes_in,
+                              evbuffer_get_length(evhttp_request_get_input_buffer(ev)),
+                              memory_order_relaxed);
+    r->began_us = wk_http_clock_us(t);
     evhttp_connection_set_closecb(r->conn, client_gone, r);
     wk_http_thread_hold(t);
     dispatch(r, l->side);

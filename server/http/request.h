@@ -37,6 +37,7 @@ struct wk_req {
     const char *failed_text; /* msg of an answer when a call fails for no better known reason */
     wkim_slice params[2];    /* path parameters, decoded */
     size_t calls;            /* under way */
+    uint64_t began_us;       /* metrics.h */
     int answered;
 };
 

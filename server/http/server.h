@@ -24,6 +24,7 @@ struct wk_http_options {
     char *mode;
     char *tcp_addr, *ws_addr, *wss_addr, *intranet_tcp_addr, *told_manager_addr, *api_url;
     char *web_dir;
+    char *tls_cert, *wss_cert;                 /* files; "": not served */
     int64_t body_max;     /* bytes */
     int64_t requests_max; /* under way, per thread */
     int threads;
@@ -71,9 +72,17 @@ struct wk_http_thread {
     int64_t n_reqs;
 };
 
-/* Counters of one route by class of status (1xx..5xx), for /metrics. */
+#define WK_HTTP_BUCKETS 15 /* of durations, bounds in metrics.c */
+/* Counters of one route for /metrics: by class of status (1xx..5xx), and times. */
 struct wk_http_count {
     _Atomic uint64_t by_class[6];
+    _Atomic uint64_t bucket[WK_HTTP_BUCKETS], sum_us;
+};
+
+/* Processor time at the last look, for a percentage. */
+struct wk_http_cpu {
+    pthread_mutex_t lock;
+    double at_s, cpu_s, percent;
 };
 
 struct wk_http {
@@ -83,6 +92,10 @@ struct wk_http {
     struct wk_http_thread threads[WK_HTTP_THREADS_MAX];
     struct wk_http_count *counts; /* owned; one per route and one for unknown paths */
     _Atomic uint64_t refused;     /* requests answered 503 because too many were under way */
+    _Atomic uint64_t under_way;   /* requests */
+    _Atomic uint64_t bytes_in, bytes_out; /* bodies */
+    _Atomic int config_warnings;
+    struct wk_http_cpu cpu;
     _Atomic int serving;          /* clients can connect */
     uint64_t start_ms;            /* Unix time */
 };

@@ -1,40 +1,11 @@
 #include "base/cursor.h"
 
-/* n big-endian bytes as a number; n <= 8. */
-static uint64_t take_be(struct wk_cursor *c, size_t n)
-{
-    const wkim_slice s = wk_cursor_bytes(c, n);
-    uint64_t v = 0;
-
-    for (size_t i = 0; i < s.n; i++)
-        v = (v << 8) | s.p[i];
-    return v;
-}
-
-uint8_t wk_cursor_u8(struct wk_cursor *c)
-{
-    return (uint8_t)take_be(c, 1);
-}
-
-uint16_t wk_cursor_u16(struct wk_cursor *c)
-{
-    return (uint16_t)take_be(c, 2);
-}
-
-uint32_t wk_cursor_u32(struct wk_cursor *c)
-{
-    return (uint32_t)take_be(c, 4);
-}
-
-uint64_t wk_cursor_u64(struct wk_cursor *c)
-{
-    return take_be(c, 8);
-}
-
 uint64_t wk_cursor_varint(struct wk_cursor *c)
 {
     uint64_t v = 0;
 
+    if (wk_cursor_left(c) && c->p[0] < 0x80 && !c->bad) /* nearly all lengths */
+        return *c->p++;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         const uint8_t b = wk_cursor_u8(c);
         if (c->bad)

@@ -2,6 +2,8 @@
  * decoder may check once at its end.  Slices are borrowed from the input. */
 #ifndef WK_BASE_CURSOR_H
 #define WK_BASE_CURSOR_H
+#include <endian.h>
+#include <string.h>
 #include "base/slice.h"
 
 struct wk_cursor {
@@ -23,10 +25,35 @@ static inline wkim_slice wk_cursor_bytes(struct wk_cursor *c, size_t n)
     c->p += n;
     return s;
 }
-uint8_t wk_cursor_u8(struct wk_cursor *c);
-uint16_t wk_cursor_u16(struct wk_cursor *c);
-uint32_t wk_cursor_u32(struct wk_cursor *c);
-uint64_t wk_cursor_u64(struct wk_cursor *c);
+/* Big-endian numbers; here and not in cursor.c because every message is read some twenty times. */
+static inline uint8_t wk_cursor_u8(struct wk_cursor *c)
+{
+    const wkim_slice s = wk_cursor_bytes(c, 1);
+    return s.p ? s.p[0] : 0;
+}
+static inline uint16_t wk_cursor_u16(struct wk_cursor *c)
+{
+    const wkim_slice s = wk_cursor_bytes(c, 2);
+    return s.p ? (uint16_t)(s.p[0] << 8 | s.p[1]) : 0;
+}
+static inline uint32_t wk_cursor_u32(struct wk_cursor *c)
+{
+    const wkim_slice s = wk_cursor_bytes(c, 4);
+    uint32_t v;
+    if (!s.p)
+        return 0;
+    memcpy(&v, s.p, sizeof(v));
+    return be32toh(v);
+}
+static inline uint64_t wk_cursor_u64(struct wk_cursor *c)
+{
+    const wkim_slice s = wk_cursor_bytes(c, 8);
+    uint64_t v;
+    if (!s.p)
+        return 0;
+    memcpy(&v, s.p, sizeof(v));
+    return be64toh(v);
+}
 uint64_t wk_cursor_varint(struct wk_cursor *c);
 wkim_slice wk_cursor_str16(struct wk_cursor *c); /* u16 length + bytes */
 wkim_slice wk_cursor_str(struct wk_cursor *c);   /* varint length + bytes */

@@ -60,4 +60,16 @@ struct wk_seal_job {
  * fastest when neighbours have about the same length.  Allocates nothing.  WKIM_OK, or ECRYPTO:
  * then no output may be used. */
 int wk_seal_many(struct wk_crypto *c, struct wk_seal_job *jobs, size_t n);
+
+/* One sealed payload whose msgKey is to be known: msg_key = MD5hex(E(prefix parts joined, then
+ * sealed)).  Pointers are borrowed until the call returns. */
+struct wk_sign_job {
+    const struct wk_cipher *cipher;
+    const wkim_slice *prefix;
+    size_t n_prefix;
+    wkim_slice sealed;
+    char msg_key[32]; /* out */
+};
+/* As wk_msg_key for each job; the rest as wk_seal_many. */
+int wk_sign_many(struct wk_crypto *c, struct wk_sign_job *jobs, size_t n);
 #endif

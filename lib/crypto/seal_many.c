@@ -57,8 +57,8 @@ static size_t text_blocks(uint8_t *t, const uint8_t *piece, size_t n, bool last,
     return end / 64;
 }
 
-static void lanes_sign(struct wk_lanes *s, struct wk_gather g[WK_LANES], struct wk_seal_job *jobs,
-                       size_t n_jobs)
+static void lanes_sign(struct wk_lanes *s, struct wk_gather g[WK_LANES],
+                       char *const msg_key[WK_LANES], size_t n_jobs)
 {
     uint32_t state[4][WK_LANES];
     uint64_t total[WK_LANES] = { 0 };
@@ -80,7 +80,7 @@ static void lanes_sign(struct wk_lanes *s, struct wk_gather g[WK_LANES], struct 
         uint8_t digest[16];
         for (size_t i = 0; i < 16; i++)
             digest[i] = (uint8_t)(state[i / 4][l] >> (8 * (i % 4)));
-        wk_hex_lower(jobs[l].msg_key, digest, sizeof(digest));
+        wk_hex_lower(msg_key[l], digest, sizeof(digest));
     }
 }
 
@@ -88,6 +88,7 @@ static void lanes_sign(struct wk_lanes *s, struct wk_gather g[WK_LANES], struct 
 static int lanes_run(struct wk_lanes *s, struct wk_seal_job *jobs, size_t n_jobs)
 {
     struct wk_gather g[WK_LANES] = { 0 };
+    char *msg_key[WK_LANES];
 
     for (size_t l = 0; l < n_jobs; l++) {
         wk_aesni_expand(&s->key[l], jobs[l].cipher->key);
@@ -99,14 +100,36 @@ static int lanes_run(struct wk_lanes *s, struct wk_seal_job *jobs, size_t n_jobs
     lanes_seal(s, g, jobs, n_jobs);
 
     for (size_t l = 0; l < n_jobs; l++) {
-        const struct wk_seal_job *j = &jobs[l];
+        struct wk_seal_job *j = &jobs[l];
+        msg_key[l] = j->msg_key;
         memcpy(s->iv[l], j->cipher->iv, 16);
         const int rc = wk_gather_init(&g[l], j->prefix, j->n_prefix,
                                       wk_slice(j->sealed, WK_SEALED_LEN(j->plain.n)));
         if (rc != WKIM_OK)
             return rc;
     }
-    lanes_sign(s, g, jobs, n_jobs);
+    lanes_sign(s, g, msg_key, n_jobs);
+    return WKIM_OK;
+}
+
+static int lanes_check(struct wk_lanes *s, struct wk_sign_job *jobs, size_t n_jobs)
+{
+    struct wk_gather g[WK_LANES] = { 0 };
+    char *msg_key[WK_LANES];
+
+    for (size_t l = 0; l < n_jobs; l++) {
+        struct wk_sign_job *j = &jobs[l];
+        msg_key[l] = j->msg_key;
+        if (l > 0 && j->cipher == jobs[l - 1].cipher)
+            s->key[l] = s->key[l - 1];
+        else
+            wk_aesni_expand(&s->key[l], j->cipher->key);
+        memcpy(s->iv[l], j->cipher->iv, 16);
+        const int rc = wk_gather_init(&g[l], j->prefix, j->n_prefix, j->sealed);
+        if (rc != WKIM_OK)
+            return rc;
+    }
+    lanes_sign(s, g, msg_key, n_jobs);
     return WKIM_OK;
 }
 
@@ -131,6 +154,25 @@ int wk_seal_many(struct wk_crypto *c, struct wk_seal_job *jobs, size_t n)
         } else {
             k = 1;
             rc = one_run(c, jobs);
+        }
+        jobs += k;
+        n -= k;
+    }
+    return rc;
+}
+
+int wk_sign_many(struct wk_crypto *c, struct wk_sign_job *jobs, size_t n)
+{
+    int rc = WKIM_OK;
+
+    while (rc == WKIM_OK && n > 0) {
+        size_t k = n < WK_LANES ? n : WK_LANES;
+        if (c->use_lanes && k >= LANES_WORTH_IT) {
+            rc = lanes_check(&c->lanes, jobs, k);
+        } else {
+            k = 1;
+            rc = wk_msg_key_tail(c, jobs->cipher, jobs->prefix, jobs->n_prefix, jobs->sealed,
+                                 jobs->msg_key);
         }
         jobs += k;
         n -= k;

@@ -47,7 +47,7 @@ int im_members_remove(struct im_members **m, wkim_slice uid);
 /* Fingerprints of the newest client_msg_nos of a channel (msgno.c). */
 struct im_msgnos {
     uint32_t *fp;
-    uint64_t *filter;   /* one bit per fingerprint value, FILTER_BITS per entry of cap */
+    uint64_t *filter;   /* two bits per fingerprint; FILTER_BITS per entry of cap */
     uint32_t n, cap;
     uint64_t first_seq; /* of fp[0] */
     bool loaded;

@@ -14,86 +14,6 @@ static size_t kept_bytes_max(const struct wk_session *s)
     return s->wire == WK_WIRE_JSON ? WK_JSON_BYTES_MAX : WK_INBOUND_BYTES_MAX;
 }
 
-/* ---- SEND ------------------------------------------------------------------------------------ */
-
-/* Check msgKey and open the payload: WKIM_OK, WKIM_ECRYPTO (refuse), WKIM_ENOMEM. */
-static int send_open(struct wk_session *s, const struct wk_send *m, struct wk_buf *plain)
-{
-    char seq[20], type[20], key[32];
-    const size_t seq_n = wk_session_decimal(seq, false, m->client_seq);
-    const size_t type_n = wk_session_decimal(type, false, m->channel_type);
-    const wkim_slice parts[] = { wk_slice(seq, seq_n), m->client_msg_no, m->channel_id,
-                                 wk_slice(type, type_n), m->payload };
-    const int rc =
-        wk_msg_key(s->crypto, &s->cipher, parts, sizeof(parts) / sizeof(parts[0]), key);
-    if (rc)
-        return rc;
-    if (!wk_slice_eq_ct(wk_slice(key, sizeof(key)), m->msg_key))
-        return WKIM_ECRYPTO;
-    return wk_open(s->crypto, &s->cipher, m->payload, plain);
-}
-
-static int send_refuse(struct wk_session *s, const struct wk_packet *p)
-{
-    const uint8_t reason = WKIM_REASON_PAYLOAD_DECODE;
-    const int64_t message_id =
-        s->ev.on_send_refused ? s->ev.on_send_refused(s->user, &p->u.send, reason) : 0;
-    if (s->state != WK_SESSION_OPEN)
-        return WKIM_OK;
-    const struct wk_packet answer = {
-        .type = WK_PACKET_SENDACK,
-        .flags = p->flags,
-        .u.sendack = { .message_id = message_id,
-                       .client_seq = p->u.send.client_seq,
-                       .reason = reason,
-                       .client_msg_no = p->u.send.client_msg_no },
-    };
-    const int rc = wk_session_queue(s, &answer, false, wk_slice(NULL, 0));
-    return rc ? wk_session_die(s, rc, wkim_strerror(rc)) : WKIM_OK;
-}
-
-static int send_deliver(struct wk_session *s, const struct wk_packet *p, bool has_id,
-                        wkim_slice text, wkim_slice plain)
-{
-    uint64_t ack;
-    if (wk_acks_add(s, p, has_id, text, &ack))
-        return wk_session_die(s, WKIM_ENOMEM, "out of memory");
-    s->ev.on_send(s->user, &p->u.send, p->flags, plain, ack);
-    return WKIM_OK;
-}
-
-/* The opened payload is never longer than the sealed one, so a buffer of that size is not grown and
- * may stand on the stack; only long payloads need memory. */
-static int on_sealed_send(struct wk_session *s, const struct wk_packet *p)
-{
-    const struct wk_send *m = &p->u.send;
-    uint8_t room[WK_SESSION_PLAIN_BYTES];
-    const bool fits = m->payload.n <= sizeof(room);
-    struct wk_buf plain = WK_BUF_INIT;
-    if (fits)
-        plain = (struct wk_buf){ .p = room, .cap = sizeof(room) };
-    int rc = send_open(s, m, &plain);
-    if (rc == WKIM_ENOMEM)
-        (void)wk_session_die(s, rc, "out of memory");
-    else if (rc)
-        rc = send_refuse(s, p);
-    else
-        rc = send_deliver(s, p, false, m->client_msg_no, wk_buf_slice(&plain));
-    if (!fits)
-        wk_buf_fini(&plain);
-    return rc;
-}
-
-static int on_send(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id)
-{
-    const struct wk_send *m = &p->u.send;
-    if (s->wire == WK_WIRE_JSON)
-        return send_deliver(s, p, has_id, id, m->payload);
-    if (s->encrypt)
-        return on_sealed_send(s, p);
-    return send_deliver(s, p, false, m->client_msg_no, m->payload);
-}
-
 /* ---- open session ---------------------------------------------------------------------------- */
 
 static int on_ping(struct wk_session *s, bool has_id, wkim_slice id)
@@ -120,7 +40,7 @@ int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool ha
 {
     switch (p->type) {
     case WK_PACKET_SEND:
-        return on_send(s, p, has_id, id);
+        return wk_session_send(s, p, has_id, id);
     case WK_PACKET_RECVACK:
         if (s->ev.on_recvack)
             s->ev.on_recvack(s->user, &p->u.recvack, p->flags);
@@ -175,6 +95,14 @@ static size_t decide_wire(struct wk_session *s, wkim_slice in)
     return i;
 }
 
+static wkim_ssize step(struct wk_session *s, wkim_slice in, struct wk_arena *arena)
+{
+    if (s->wire == WK_WIRE_JSON)
+        return wk_session_json_step(s, in, arena);
+    const wkim_ssize n = wk_session_sends(s, in);
+    return n > 0 ? n : binary_step(s, in);
+}
+
 /* Use whole frames at the start of `in`; returns bytes used. */
 static size_t run(struct wk_session *s, wkim_slice in)
 {
@@ -187,8 +115,7 @@ static size_t run(struct wk_session *s, wkim_slice in)
             used += decide_wire(s, rest);
             continue;
         }
-        const wkim_ssize n = s->wire == WK_WIRE_JSON ? wk_session_json_step(s, rest, &arena)
-                                                     : binary_step(s, rest);
+        const wkim_ssize n = step(s, rest, &arena);
         if (n <= 0)
             break;
         used += (size_t)n;

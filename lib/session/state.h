@@ -120,6 +120,10 @@ int wk_session_connect(struct wk_session *s, const struct wk_connect *c, bool ha
 /* Packets of an open session, in either form. */
 int wk_session_dispatch(struct wk_session *s, const struct wk_packet *p, bool has_id,
                         wkim_slice id);
+/* sends.c: one SEND, in either form; and the SENDs at the start of binary input, several at once:
+ * bytes used, 0 when there are not several. */
+int wk_session_send(struct wk_session *s, const struct wk_packet *p, bool has_id, wkim_slice id);
+wkim_ssize wk_session_sends(struct wk_session *s, wkim_slice in);
 /* Use one JSON object: > 0 bytes used, 0 more needed, < 0 the session ended. */
 wkim_ssize wk_session_json_step(struct wk_session *s, wkim_slice in, struct wk_arena *arena);
 /* Use kept bytes as far as the state allows. */

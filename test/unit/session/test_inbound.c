@@ -366,6 +366,67 @@ static void a_kick_inside_a_callback_stops_the_input(void **state)
     client_fini(&c);
 }
 
+/* Several encrypted SENDs of one read are checked side by side; nobody may notice. */
+static void sealed_sends_of_one_read_keep_their_order_and_their_own_verdict(void **state)
+{
+    (void)state;
+    enum { SENDS = 21, DAMAGED = 9, PING_AFTER = 13 };
+    struct client c;
+    client_init(&c, true, 5);
+    (void)login(&c);
+    struct wk_buf in = WK_BUF_INIT;
+    char text[SENDS * 40 + 1];
+    for (uint32_t i = 0; i < SENDS; i++) {
+        memset(text, 'a' + (int)i, i * 40);
+        text[i * 40] = '\0';
+        put_send(&c, &in, i, text, 0);
+        if (i == DAMAGED)
+            in.p[in.n - 1] ^= 4; /* the last digit of the payload */
+        if (i == PING_AFTER)
+            wk_buf_u8(&in, 0x70);
+    }
+    wk_buf_clear(&c.trace);
+    assert_int_equal(feed(&c, wk_buf_slice(&in)), WKIM_OK);
+    assert_int_equal(c.sends, SENDS - 1);
+    assert_int_equal(c.pings, 1);
+    wk_buf_u8(&c.trace, 0);
+    const char *at = (const char *)c.trace.p;
+    for (uint32_t i = 0; i < SENDS; i++) {
+        char line[32];
+        snprintf(line, sizeof(line), "%s seq=%u ", i == DAMAGED ? "refused" : "send", i);
+        assert_memory_equal(at, line, strlen(line));
+        at = strchr(at, '\n') + 1;
+        if (i == PING_AFTER && strncmp(at, "ping", 4) == 0)
+            at = strchr(at, '\n') + 1;
+    }
+    wk_buf_fini(&in);
+    client_fini(&c);
+}
+
+static void a_sealed_send_that_stops_the_input_leaves_the_rest_for_later(void **state)
+{
+    (void)state;
+    struct client c;
+    client_init(&c, true, 5);
+    (void)login(&c);
+    struct wk_buf in = WK_BUF_INIT;
+    for (uint32_t i = 0; i < 6; i++)
+        put_send(&c, &in, i, "x", 0);
+    c.pause_after_send = true;
+    assert_int_equal(feed(&c, wk_buf_slice(&in)), WKIM_OK);
+    for (size_t i = 1; i <= 6; i++) {
+        assert_int_equal(c.sends, i);
+        wk_session_pause(c.s, false);
+        assert_int_equal(wk_session_resume(c.s, 0, 0), WKIM_OK);
+    }
+    c.pause_after_send = false;
+    c.disconnect_on_send = true;
+    assert_int_equal(feed(&c, wk_buf_slice(&in)), WKIM_OK);
+    assert_int_equal(c.sends, 7);
+    wk_buf_fini(&in);
+    client_fini(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +445,8 @@ int main(void)
         cmocka_unit_test(a_paused_session_keeps_its_input),
         cmocka_unit_test(input_kept_while_paused_is_bounded),
         cmocka_unit_test(a_kick_inside_a_callback_stops_the_input),
+        cmocka_unit_test(sealed_sends_of_one_read_keep_their_order_and_their_own_verdict),
+        cmocka_unit_test(a_sealed_send_that_stops_the_input_leaves_the_rest_for_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

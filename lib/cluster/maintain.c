@@ -77,6 +77,11 @@ static void *maintain(void *arg)
             flush_and_forget(c, applied);
             flushed_at = st.bytes_written;
         }
+        int rc = wk_log_writer_prepare(c->writer);
+        if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
+            wk_log(c->opt.log, WK_LOG_WARN, "cluster", "log_prepare_failed",
+                   "code=%s text=\"log syncs stay slower until segments can be reused\"",
+                   wkim_err_name(rc));
         pthread_mutex_lock(&c->lock);
     }
     pthread_mutex_unlock(&c->lock);

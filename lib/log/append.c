@@ -300,6 +300,19 @@ static bool segment_full(const struct wk_log_store *l)
     return cur->end >= l->opt.segment_bytes && cur->end >= cur->head_end * 2;
 }
 
+/* A spare is written faster than a fresh file: most of a segment is worth an early switch. */
+static bool segment_slow(struct wk_log_store *l)
+{
+    const struct wk_log_seg *cur = wk_log_current(l);
+
+    if (!cur->fresh || cur->end > l->opt.segment_bytes / 2 || cur->end < cur->head_end * 2)
+        return false;
+    pthread_mutex_lock(&l->mu);
+    const bool spare = l->n_spares > 0;
+    pthread_mutex_unlock(&l->mu);
+    return spare;
+}
+
 int wk_log_append(struct wk_log_store *l, const struct wk_log_batch *batches, size_t n,
                   struct wkim_error *err)
 {
@@ -307,7 +320,7 @@ int wk_log_append(struct wk_log_store *l, const struct wk_log_batch *batches, si
 
     if (l->failed)
         return wk_fail(err, l->failed, "log: refuses writes after a failure");
-    if (segment_full(l)) {
+    if (segment_full(l) || segment_slow(l)) {
         rc = wk_log_seg_switch(l, err);
         if (rc)
             return rc;

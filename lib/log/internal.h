@@ -20,7 +20,9 @@
 #define WK_LOG_SCRATCH_BYTES (1u << 20) /* gathered before a write */
 #define WK_LOG_COPY_BYTES_MAX 2048 /* smaller entries are copied, larger ones go by reference */
 #define WK_LOG_CALL_BYTES_MAX (1ull << 31)
-#define WK_LOG_SPARES_MAX 2 /* purged segments kept to be written again */
+#define WK_LOG_SPARES_MAX 6 /* segments kept to be written again: what one purge gives back */
+#define WK_LOG_PREPARED_MAX 2 /* segments written ahead in the life of a process */
+#define WK_LOG_PREPARE_PART 16 /* once a segment is used by this part */
 #define WK_LOG_SEGMENT_BYTES_MAX (1ull << 30)
 #define WK_LOG_NO_GROUP UINT32_MAX
 
@@ -56,6 +58,7 @@ struct wk_log_seg {
     int fd;
     uint32_t refs; /* readers outside the lock */
     bool dead;     /* purged; the last reader closes */
+    bool fresh;    /* its blocks are being written for the first time */
     uint64_t salt, next_salt;
     uint64_t head_end; /* header and state of all groups */
     uint64_t end;      /* bytes in use */
@@ -124,6 +127,7 @@ struct wk_log_store {
     size_t n_segs, seg_cap;
     uint32_t spares[WK_LOG_SPARES_MAX];
     size_t n_spares;
+    uint32_t prepared; /* spares made by wk_log_prepare */
     uint64_t durable;             /* position before which everything is on stable storage */
     uint32_t purged_to;           /* segments below are gone or leftovers */
     struct wk_log_group **groups; /* in order of appearance */

@@ -79,6 +79,11 @@ int wk_log_append(struct wk_log_store *l, const struct wk_log_batch *batches, si
                   struct wkim_error *err);
 int wk_log_sync(struct wk_log_store *l, struct wkim_error *err);
 
+/* Makes one spare segment file when a busy young log has none; WKIM_ENOTFOUND: none is wanted.  May
+ * run beside the thread that appends, by one thread at a time; takes as long as writing
+ * segment_bytes. */
+int wk_log_prepare(struct wk_log_store *l);
+
 /* One thread calls append, sync, compact, purge and reset; what follows down to wk_log_entries, and
  * wk_log_stats, may be called from any thread.
  * Groups found at open or written since; `i` from 0 until WKIM_ENOTFOUND. */

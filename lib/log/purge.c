@@ -45,14 +45,23 @@ static int remove_file(struct wk_log_store *l, const struct wk_log_seg *s, bool 
     char name[WK_LOG_NAME_BYTES], spare[WK_LOG_NAME_BYTES];
 
     wk_log_seg_name(name, s->seq);
-    if (!reuse || l->n_spares == WK_LOG_SPARES_MAX || s->end < l->opt.segment_bytes ||
+    pthread_mutex_lock(&l->mu);
+    if (l->n_spares == WK_LOG_SPARES_MAX || s->end < l->opt.segment_bytes ||
         s->end > l->opt.segment_bytes * 2)
+        reuse = false;
+    pthread_mutex_unlock(&l->mu);
+    if (!reuse)
         return l->fs.unlink(l->fs.user, name);
     wk_log_spare_name(spare, s->seq);
     int rc = l->fs.rename(l->fs.user, name, spare);
-    if (rc == WKIM_OK)
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&l->mu);
+    const bool room = l->n_spares < WK_LOG_SPARES_MAX; /* wk_log_prepare may have been first */
+    if (room)
         l->spares[l->n_spares++] = s->seq;
-    return rc;
+    pthread_mutex_unlock(&l->mu);
+    return room ? WKIM_OK : l->fs.unlink(l->fs.user, spare);
 }
 
 static int remove_oldest(struct wk_log_store *l)

@@ -66,20 +66,23 @@ void wk_log_seg_unref(struct wk_log_store *l, struct wk_log_seg *s)
 
 /* Overwriting blocks that were written before needs no metadata in the sync (README: figures);
  * a fresh file gets its blocks reserved, which is the second best. */
-static int file_new(struct wk_log_store *l, uint32_t seq, int *fd)
+static int file_new(struct wk_log_store *l, struct wk_log_seg *s)
 {
     char name[WK_LOG_NAME_BYTES], spare[WK_LOG_NAME_BYTES];
-    int rc;
 
-    wk_log_seg_name(name, seq);
-    if (l->n_spares > 0) {
+    wk_log_seg_name(name, s->seq);
+    pthread_mutex_lock(&l->mu);
+    s->fresh = l->n_spares == 0;
+    if (!s->fresh)
         wk_log_spare_name(spare, l->spares[--l->n_spares]);
-        rc = l->fs.rename(l->fs.user, spare, name);
-        return rc ? rc : l->fs.open(l->fs.user, name, false, fd);
+    pthread_mutex_unlock(&l->mu);
+    if (!s->fresh) {
+        const int rc = l->fs.rename(l->fs.user, spare, name);
+        return rc ? rc : l->fs.open(l->fs.user, name, false, &s->fd);
     }
-    rc = l->fs.open(l->fs.user, name, true, fd);
+    const int rc = l->fs.open(l->fs.user, name, true, &s->fd);
     if (rc == WKIM_OK) /* not being able to reserve is no error: the writes will tell */
-        (void)l->fs.allocate(l->fs.user, *fd, l->opt.segment_bytes);
+        (void)l->fs.allocate(l->fs.user, s->fd, l->opt.segment_bytes);
     return rc;
 }
 
@@ -126,7 +129,7 @@ int wk_log_seg_switch(struct wk_log_store *l, struct wkim_error *err)
     s.salt = prev ? prev->next_salt : wk_rng_next(&l->rng);
     s.next_salt = wk_rng_next(&l->rng);
     s.crc_seed = wk_log_crc_seed(s.salt, s.seq);
-    rc = file_new(l, s.seq, &s.fd);
+    rc = file_new(l, &s);
     if (rc)
         return wk_log_broken(l, err, rc, "creating a segment");
     rc = wk_log_seg_add(l, &s);

@@ -146,6 +146,7 @@ static void *writer_main(void *arg)
 {
     struct wk_log_writer *w = arg;
 
+    pthread_setname_np(pthread_self(), "wk-log");
     for (;;) {
         sleep_until_work(w);
         const bool stop = atomic_load(&w->stop);
@@ -255,6 +256,11 @@ void wk_log_writer_compact(struct wk_log_writer *w, uint32_t group, uint64_t ind
     pthread_mutex_unlock(&l->mu);
     if (g && !atomic_exchange(&w->marks, true))
         wake(w);
+}
+
+int wk_log_writer_prepare(struct wk_log_writer *w)
+{
+    return wk_log_prepare(w->log);
 }
 
 void wk_log_writer_stats(struct wk_log_writer *w, struct wk_log_stats *out)

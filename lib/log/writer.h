@@ -53,6 +53,8 @@ int wk_log_writer_group_find(struct wk_log_writer *w, uint32_t group,
                              struct wk_log_group_state *out);
 /* Asynchronous: mark and purge on the writer thread. */
 void wk_log_writer_compact(struct wk_log_writer *w, uint32_t group, uint64_t index);
+/* wk_log_prepare; beside the writing thread, by one thread at a time. */
+int wk_log_writer_prepare(struct wk_log_writer *w);
 void wk_log_writer_stats(struct wk_log_writer *w, struct wk_log_stats *out);
 const struct wk_log_counters *wk_log_writer_counters(const struct wk_log_writer *w);
 #endif

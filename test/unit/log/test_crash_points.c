@@ -16,6 +16,7 @@ static const struct wk_log_options options = {
 struct run {
     struct wk_fs fs;
     struct wk_log_store *log;
+    bool prepares; /* a purge step also writes a spare file ahead */
     int next;   /* step to do */
     int acked;  /* everything before this step is durable */
     int issued; /* steps before this one may be in the log */
@@ -61,9 +62,11 @@ static int do_step(struct run *r, int end)
         return wk_log_compact(r->log, s->group, s->index);
     else if (s->kind == STEP_RESET)
         rc = wk_log_reset(r->log, s->group, s->index, s->term, NULL);
-    else if (s->kind == STEP_PURGE)
+    else if (s->kind == STEP_PURGE) {
+        if (r->prepares) /* that it may fail is part of the contract */
+            (void)wk_log_prepare(r->log);
         n = wk_log_purge(r->log, NULL);
-    else {
+    } else {
         wk_log_close(r->log);
         r->log = NULL;
         rc = wk_log_open(&r->log, &r->fs, &options, NULL);
@@ -103,7 +106,7 @@ static void reopen(struct run *r)
 static uint64_t count_ops(void)
 {
     struct sim_disk *d = sim_disk_new(1);
-    struct run r = {.fs = sim_disk_fs(d)};
+    struct run r = {.fs = sim_disk_fs(d), .prepares = true};
 
     assert_int_equal(do_steps(&r, MODEL_STEPS), WKIM_OK);
     wk_log_close(r.log);
@@ -115,7 +118,7 @@ static uint64_t count_ops(void)
 static void crash_once(uint64_t op, bool after, enum sim_cut cut, uint64_t seed)
 {
     struct sim_disk *d = sim_disk_new(seed);
-    struct run r = {.fs = sim_disk_fs(d)};
+    struct run r = {.fs = sim_disk_fs(d), .prepares = true};
 
     sim_disk_stop_at(d, op, after);
     (void)do_steps(&r, MODEL_STEPS);

@@ -225,11 +225,41 @@ static void segments_all_groups_have_passed_are_deleted_and_reused(void **state)
     size_t files = 0;
     while (sim_disk_name(f->disk, files, &size))
         files++;
-    assert_int_equal(files, 3); /* one in use, two spare */
+    assert_int_equal(files, 1 + (size_t)(st.segments - 1 < WK_LOG_SPARES_MAX ? st.segments - 1
+                                                                          : WK_LOG_SPARES_MAX));
     for (uint64_t i = 1001; i <= 1200; i += 10)
         assert_int_equal(put(f, 1, i, 3, 10, 1000), WKIM_OK);
     reopen_log(f);
     expect(f, 1, 991, 1201, 1000);
+}
+
+static void use_some(struct fixture *f, uint64_t *last)
+{
+    while (wk_log_current(f->log)->end - WK_LOG_DATA_OFF <
+           f->opt.segment_bytes / WK_LOG_PREPARE_PART)
+        assert_int_equal(put(f, 1, ++*last, 1, 1, 500), WKIM_OK);
+}
+
+static void a_busy_young_log_moves_to_a_file_written_ahead(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t last = 0;
+
+    assert_int_equal(wk_log_prepare(f->log), WKIM_ENOTFOUND); /* hardly used: not worth a file */
+    use_some(f, &last);
+    assert_true(wk_log_current(f->log)->fresh);
+    for (unsigned i = 1; i <= WK_LOG_PREPARED_MAX; i++) {
+        assert_int_equal(wk_log_prepare(f->log), WKIM_OK);
+        assert_int_equal(wk_log_prepare(f->log), WKIM_ENOTFOUND); /* one is enough */
+        for (uint32_t seq = wk_log_current(f->log)->seq; wk_log_current(f->log)->seq == seq;)
+            assert_int_equal(put(f, 1, ++last, 1, 1, 500), WKIM_OK);
+        assert_false(wk_log_current(f->log)->fresh);
+        assert_int_equal(f->log->n_segs, i + 1);
+        use_some(f, &last);
+    }
+    assert_int_equal(wk_log_prepare(f->log), WKIM_ENOTFOUND); /* purged files serve from here on */
+    reopen_log(f);
+    expect(f, 1, 1, last + 1, 500);
 }
 
 static void memory_is_16_bytes_per_record(void **state)
@@ -436,6 +466,7 @@ int main(void)
         T(gaps_and_compacted_indexes_are_refused),
         T(batches_larger_than_a_record_are_split),
         T(segments_all_groups_have_passed_are_deleted_and_reused),
+        T(a_busy_young_log_moves_to_a_file_written_ahead),
         T(memory_is_16_bytes_per_record),
         T(cache_queue_stays_small_behind_an_idle_group),
         T(newer_format_is_refused),

@@ -1,5 +1,7 @@
 #include "config_load.h"
 
+#include "config_show.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -171,61 +173,16 @@ void wk_config_load(wkim_config **out, const struct wk_options *o, struct wk_pro
     check_pair(cfg, "tlsConfig.certFile", "tlsConfig.keyFile", p);
 }
 
-static int secret(const char *key, const char *type)
-{
-    static const char *const tails[] = {"token", "secret", "password"};
-    size_t n = strlen(key);
-
-    for (size_t i = 0; i < 3; i++) {
-        size_t t = strlen(tails[i]);
-
-        if (n >= t && strcasecmp(key + n - t, tails[i]) == 0)
-            return 1;
-    }
-    return strcmp(type, "secret") == 0;
-}
-
-/* name:password:permission without the password. */
-static void print_accounts(const wkim_config *cfg)
-{
-    size_t n = wkim_config_list(cfg, "auth.users", 0, NULL);
-
-    for (size_t i = 0; i < n; i++) {
-        const char *item, *permission;
-
-        (void)wkim_config_list(cfg, "auth.users", i, &item);
-        permission = strchr(strchr(item, ':') + 1, ':');
-        printf("%s%.*s:******%s", i ? " " : "", (int)strcspn(item, ":"), item, permission);
-    }
-}
-
-/* A URL may carry an account in front of its host. */
-static void print_value(const char *value)
-{
-    const char *sep = strstr(value, "://");
-    const char *at = sep ? strchr(sep + 3, '@') : NULL;
-
-    if (at && strcspn(sep + 3, "/?") > (size_t)(at - sep - 3))
-        printf("%.*s://******%s", (int)(sep - value), value, at);
-    else
-        printf("%s", value);
-}
-
 void wk_config_print(const wkim_config *cfg)
 {
     const char *key, *type;
     int effect;
 
     for (size_t i = 0; wkim_config_key(i, &key, &type, NULL, NULL, &effect); i++) {
-        const char *value = wkim_config_get(cfg, key);
+        char *value = wk_config_shown(cfg, key, type);
 
-        printf("%s: ", key);
-        if (strcmp(key, "auth.users") == 0)
-            print_accounts(cfg);
-        else if (secret(key, type))
-            printf("%s", *value ? "******" : "");
-        else
-            print_value(value);
+        printf("%s: %s", key, value ? value : "");
+        free(value);
         printf("%s%s\n", wkim_config_is_set(cfg, key) ? "" : "  # default",
                effect ? "" : "  # no effect");
     }

@@ -17,6 +17,10 @@ WKIM_API int wkim_command_sync(wkim_node *n, wkim_slice uid, uint32_t limit, wki
  * last_message_seq, else the newest.  Durable before it answers. */
 WKIM_API int wkim_command_ack(wkim_node *n, wkim_slice uid, uint64_t last_message_seq,
                               wkim_queue *q, void *user);
+/* From now on (bind 1) uid gets the stored commands of the channel whether it is a member or not;
+ * 0: no more, unless it is a receiver of the channel when the next one is sent. */
+WKIM_API int wkim_command_bind(wkim_node *n, wkim_slice uid, wkim_slice channel_id,
+                               uint8_t channel_type, int bind, wkim_queue *q, void *user);
 
 #ifdef __cplusplus
 }

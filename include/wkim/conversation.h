@@ -45,6 +45,33 @@ WKIM_API int wkim_conversation_set_unread(wkim_node *n, wkim_slice uid, wkim_sli
                                           void *user);
 WKIM_API int wkim_conversation_delete(wkim_node *n, wkim_slice uid, wkim_slice channel_id,
                                       uint8_t channel_type, wkim_queue *q, void *user);
+/* Shown by wkim_conversation_list also without a message. */
+WKIM_API int wkim_conversation_activate(wkim_node *n, wkim_slice uid, wkim_slice channel_id,
+                                        uint8_t channel_type, wkim_queue *q, void *user);
+
+enum wkim_conversation_state {
+    WKIM_CONVERSATION_LIVE = 1,
+    WKIM_CONVERSATION_DELETED = 2,   /* gone, or hidden up to deleted_to_seq */
+    WKIM_CONVERSATION_UNRESOLVED = 3 /* its channel could not be read now: retry */
+};
+#define WKIM_CONVERSATION_PAGE_MAX 1000 /* conversations of one page or retry */
+typedef struct wkim_conversation_page {
+    size_t size;
+    wkim_slice uid;
+    wkim_slice cursor;   /* of the page before, empty: the first page */
+    wkim_slice coverage; /* of a finished list: only what changed since; empty: everything */
+    uint32_t limit;      /* 0: 100, at most WKIM_CONVERSATION_PAGE_MAX */
+    uint32_t reserved;
+} wkim_conversation_page;
+/* Conversations with their state and newest message, in an order that does not change between
+ * pages.  String 0: the next cursor, empty when this was the last page; then string 1 is the
+ * coverage.  String 1's numbers: 0 time (ms) since which deletions are known, 1: the coverage is
+ * older than that, begin anew.  WKIM_EINVAL: cursor or coverage is not one of this uid. */
+WKIM_API int wkim_conversation_list(wkim_node *n, const wkim_conversation_page *p, wkim_queue *q,
+                                    void *user);
+/* The same for these channels (message_seq is not looked at). */
+WKIM_API int wkim_conversation_retry(wkim_node *n, wkim_slice uid, const wkim_channel_pos *channels,
+                                     size_t n_channels, wkim_queue *q, void *user);
 
 #ifdef __cplusplus
 }

@@ -23,6 +23,7 @@ typedef struct wkim_send {
     uint8_t setting;
     uint8_t reserved;
     int64_t message_id;       /* 0: made by the node; else of wkim_message_id_make, used once */
+    wkim_slice device_id;     /* the sender's device: its connections get no copy; may be empty */
 } wkim_send;
 /* An id for a message that will be sent: for callers who tell it before the message is stored. */
 WKIM_API int64_t wkim_message_id_make(wkim_node *n);

@@ -55,7 +55,8 @@ typedef struct wkim_conversation {
     wkim_slice channel_id; /* person channels: the peer's uid */
     wkim_slice stored_id;  /* as stored */
     uint8_t channel_type;
-    uint8_t reserved[7];
+    uint8_t state;         /* enum wkim_conversation_state; wkim_conversation_list only */
+    uint8_t reserved[6];
     int64_t unread;
     uint64_t timestamp_ms; /* of the newest message, 0 without one */
     uint64_t last_msg_seq;
@@ -64,6 +65,8 @@ typedef struct wkim_conversation {
     uint64_t version;      /* ns, messaging.md 5.2 */
     uint64_t updated_ms;
     uint64_t n_recents;    /* newest first */
+    uint64_t deleted_to_seq;
+    uint64_t active_ms;    /* of the newest message, else of the last change */
 } wkim_conversation;
 
 WKIM_API void wkim_reply_free(wkim_reply *r); /* NULL allowed */

@@ -30,6 +30,11 @@
  * IM_CONV_POSITION      as IM_CONV_MOVE + u64 last_seq                       -
  * IM_CONV_ENSURE        key, u64 read_seq, u8 bits, u64 now_ms, str uid ...  -
  * IM_CONV_REMOVE        key, str uid ...                                     -
+ * IM_CONV_LEAVE         key, u64 now_ms, str uid ...                         -
+ * IM_CONV_LIST          str uid, u32 limit, u64 since_ms, key to go on behind (empty id: none),
+ *                       varint n + key (n > 0: exactly these)
+ *                       number: wall_ms, tombstones kept since; str: key to go on behind (empty:
+ *                       that was all), then conversations
  * IM_HEADS              str uid, repeated (key, u64 from, u32 count, u64 read, u64 forced,
  *                       u64 hidden)
  *                               repeated (u64 last, u64 own, u64 floor, u64 deleted ones above what
@@ -60,12 +65,20 @@
 /* First byte of an entry among records: JSON members that belong to the message before it. */
 #define IM_EVENTS_ENTRY 0xe5
 
-enum im_conv_move { IM_CONV_CLEAR = 1, IM_CONV_SET = 2, IM_CONV_HIDE = 3 };
+enum im_conv_move {
+    IM_CONV_CLEAR = 1,
+    IM_CONV_SET = 2,
+    IM_CONV_HIDE = 3,
+    IM_CONV_SHOW = 4, /* the row comes to exist, or is visible again */
+    IM_CONV_DROP = 5  /* the row goes */
+};
 
 struct im_conv_row {
     uint8_t type;
     wkim_slice stored_id, channel_id;
+    uint8_t state;       /* enum wkim_conversation_state */
     uint64_t unread, timestamp_ms, last_seq, read_seq, version, updated_ms;
+    uint64_t deleted_seq, active_ms;
     wkim_slice last_client_msg_no;
     uint64_t n_recents;
     wkim_slice recents; /* repeated str record */

@@ -130,7 +130,7 @@ int im_conv_ensure_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     return rc;
 }
 
-int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
+int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, bool leave, wkim_slice in)
 {
     struct wk_cursor c = wk_cursor(in);
     struct wk_channel_key key;
@@ -138,6 +138,7 @@ int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 
     struct wk_buf commands = WK_BUF_INIT;
     im_channel_key_decode(&c, &key);
+    uint64_t now_ms = leave ? wk_cursor_u64(&c) : 0;
     wk_buf_bytes(&commands, key.id.p, key.id.n);
     wk_buf_bytes(&commands, IM_CMD_SUFFIX, sizeof(IM_CMD_SUFFIX) - 1);
     if (commands.oom)
@@ -145,9 +146,14 @@ int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     const struct wk_channel_key command = { key.type, wk_buf_slice(&commands) };
     while (rc == WKIM_OK && wk_cursor_left(&c) && !c.bad) {
         wkim_slice uid = wk_cursor_str(&c);
+        struct wk_row_conversation row;
         if (c.bad)
             break;
-        rc = im_conv_put(is, txn, uid, &key, NULL);
+        rc = leave ? im_conv_get(is, uid, &key, &row) : WKIM_ENOTFOUND;
+        if (rc == WKIM_OK)
+            rc = im_left_note(is, txn, uid, &key, now_ms);
+        if (rc == WKIM_OK || rc == WKIM_ENOTFOUND)
+            rc = im_conv_put(is, txn, uid, &key, NULL);
         /* who left has no right to later commands */
         if (rc == WKIM_OK && key.type != WKIM_CHANNEL_PERSON)
             rc = im_conv_put(is, txn, uid, &command, NULL);
@@ -176,6 +182,17 @@ static int decode(struct position *p, wkim_slice in, bool with_last)
     return c.bad || p->uid.n == 0 || p->uid.n > WK_ID_BYTES_MAX ? WKIM_EPROTO : WKIM_OK;
 }
 
+/* Who comes to a channel starts with nothing unread and with the commands sent from now on. */
+static void show(struct wk_row_conversation *row, const struct position *p, bool fresh)
+{
+    if (fresh) {
+        row->kind = im_is_command(p->key.id);
+        row->read_seq = row->join_seq = p->last;
+    }
+    row->activated = row->kind == 0;
+    row->deleted = false;
+}
+
 int im_conv_position_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 {
     struct position p;
@@ -184,16 +201,23 @@ int im_conv_position_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in
     if (decode(&p, in, true) != WKIM_OK)
         return WKIM_OK;
     int rc = im_conv_get(is, p.uid, &p.key, &row);
-    if (rc == WKIM_ENOTFOUND) {
-        if (p.kind == IM_CONV_HIDE || p.last == 0)
+    bool fresh = rc == WKIM_ENOTFOUND;
+    if (fresh) {
+        if (p.kind == IM_CONV_HIDE || p.kind == IM_CONV_DROP ||
+            (p.last == 0 && p.kind != IM_CONV_SHOW))
             return WKIM_OK;
         row = (struct wk_row_conversation){ .created_ms = p.now_ms };
     } else if (rc != WKIM_OK) {
         return rc;
     }
+    if (p.kind == IM_CONV_DROP)
+        return im_conv_put(is, txn, p.uid, &p.key, NULL);
     if (p.kind == IM_CONV_HIDE) {
         row.deleted_seq = p.last;
         row.deleted = true;
+        row.activated = false;
+    } else if (p.kind == IM_CONV_SHOW) {
+        show(&row, &p, fresh);
     } else if (p.kind == IM_CONV_SET && p.n > 0) {
         /* Exactly n unread, also when own messages are among them: they count as read only from the
          * number that was the last when this was set. */

@@ -17,6 +17,7 @@ struct deliver {
     uint32_t pushed;           /* connections that got it */
     uint64_t stored_us;        /* of the round in which the message was stored */
     uint64_t skip_conn;
+    wkim_slice skip_device;    /* of the sender; empty: none; borrowed from blob */
     uint8_t n_extra;
     wkim_slice extra[2];       /* borrowed from blob */
     wkim_slice uids;           /* IM_SEND_LIST: repeated str, borrowed from blob */
@@ -70,7 +71,8 @@ static void push_user(struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
         p.flags &= (uint8_t)~WKIM_FLAG_RED_DOT;
     WK_LIST_EACH(n, tmp, &u->conns) {
         struct im_conn *c = WK_CONTAINER(n, struct im_conn, link);
-        if (c->id != d->skip_conn && !c->kicked) {
+        bool sender = own && d->skip_device.n && wk_slice_eq(c->device_id, d->skip_device);
+        if (c->id != d->skip_conn && !c->kicked && !sender) {
             c->ops->push(c, &p);
             d->pushed++;
         }
@@ -262,7 +264,7 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
     struct wk_cluster *cl = wk_slot_cluster(is->slot);
     struct wk_shard *from = wk_slot_shard(is->slot);
     struct deliver d = { .im = is->im, .blob = blob, .skip_conn = h->conn_id,
-                         .stored_us = from->now_us };
+                         .skip_device = h->device_id, .stored_us = from->now_us };
     bool subscribers;
 
     if (wk_record_decode(&d.record, h->record) != WKIM_OK)

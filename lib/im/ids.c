@@ -76,6 +76,8 @@ void im_send_encode(struct wk_buf *out, const struct im_send_head *h, const stru
     wk_buf_u64(out, h->conn_id);
     if (h->bits & IM_SEND_LIST)
         wk_buf_str(out, h->uids);
+    if (h->bits & IM_SEND_DEVICE)
+        wk_buf_str(out, h->device_id);
     wk_record_encode(out, r);
 }
 
@@ -88,6 +90,8 @@ int im_send_decode(struct im_send_head *h, wkim_slice in)
     h->conn_id = wk_cursor_u64(&c);
     if (h->bits & IM_SEND_LIST)
         h->uids = wk_cursor_str(&c);
+    if (h->bits & IM_SEND_DEVICE)
+        h->device_id = wk_cursor_str(&c);
     h->record = wk_cursor_rest(&c);
     return c.bad || h->record.n == 0 ? WKIM_EPROTO : WKIM_OK;
 }
@@ -128,6 +132,9 @@ void im_conv_row_encode(struct wk_buf *out, const struct im_conv_row *r)
     wk_buf_str(out, r->last_client_msg_no);
     wk_buf_varint(out, r->n_recents);
     wk_buf_str(out, r->recents);
+    wk_buf_u8(out, r->state);
+    wk_buf_varint(out, r->deleted_seq);
+    wk_buf_varint(out, r->active_ms);
 }
 
 int im_conv_row_decode(struct im_conv_row *out, struct wk_cursor *c)
@@ -144,5 +151,8 @@ int im_conv_row_decode(struct im_conv_row *out, struct wk_cursor *c)
     out->last_client_msg_no = wk_cursor_str(c);
     out->n_recents = wk_cursor_varint(c);
     out->recents = wk_cursor_str(c);
+    out->state = wk_cursor_u8(c);
+    out->deleted_seq = wk_cursor_varint(c);
+    out->active_ms = wk_cursor_varint(c);
     return c->bad ? WKIM_EPROTO : WKIM_OK;
 }

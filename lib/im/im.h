@@ -41,6 +41,8 @@ enum im_op {
     IM_OUTBOX_DONE = 25,     /* W */
     IM_CONN_LIST = 26,
     IM_CONN_KICK = 27,
+    IM_CONV_LIST = 96,
+    IM_CONV_LEAVE = 97,      /* W; what IM_CONV_REMOVE does, with tombstones */
     IM_NOTIFY_DONE = 48,     /* W */
     IM_CMD_SYNC = 56,        /* what to hand out, then IM_CMD_HANDED */
     IM_CMD_HEADS = 57,
@@ -187,13 +189,15 @@ bool im_is_system(struct im *im, uint32_t shard, wkim_slice uid);
 enum im_send_bits {
     IM_SEND_API = 1,   /* system device: no sender checks */
     IM_SEND_LIST = 2,  /* receivers are listed */
-    IM_SEND_NOTIFY = 4 /* set by the leader: with a row of the notify queue */
+    IM_SEND_NOTIFY = 4, /* set by the leader: with a row of the notify queue */
+    IM_SEND_DEVICE = 8  /* the sender's device is named: it gets no copy */
 };
 /* Prefix of a SEND request; the record follows. */
 struct im_send_head {
     uint8_t bits;
     uint64_t conn_id;  /* of the sending connection, 0 none: it gets no copy */
     wkim_slice uids;   /* IM_SEND_LIST: repeated str */
+    wkim_slice device_id; /* IM_SEND_DEVICE */
     wkim_slice record;
 };
 void im_send_encode(struct wk_buf *out, const struct im_send_head *h, const struct wk_record *r);

@@ -18,6 +18,7 @@ enum im_table {
     IM_TABLE_ERASE = 88,  /* by channel: rows below its floor are still stored (retention.c) */
     IM_TABLE_HOLE = 89,   /* by channel and number: deleted by itself (retention.c) */
     IM_TABLE_EXPIRY = 90, /* by time, channel, number: messages with a time limit (retention.c) */
+    IM_TABLE_LEFT = 94,   /* by uid: conversations that went away (conv_left.c) */
     IM_TABLE_MSGNO = 100  /* by channel and block: fingerprints of client_msg_nos (msgno.c) */
 };
 
@@ -102,6 +103,7 @@ struct im_slot {
     struct im_fresh *fresh;
     size_t n_fresh, cap_fresh;
     struct wk_map conv_overlay; /* rows changed in this round */
+    struct wk_map left;         /* tombstones changed in this round */
     struct wk_list sent;       /* channels with sent_uid to write at the end of the batch */
     struct wk_list effects;    /* outbox runs under way */
     struct wk_timer outbox_retry; /* looks at the outbox again */
@@ -226,7 +228,8 @@ enum wk_call_result im_heads_handle(struct im_slot *is, struct wk_call *c); /* h
 int im_conv_get(struct im_slot *is, wkim_slice uid, const struct wk_channel_key *ch,
                 struct wk_row_conversation *out);
 int im_conv_ensure_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
-int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+/* IM_CONV_REMOVE of older logs, or IM_CONV_LEAVE */
+int im_conv_remove_apply(struct im_slot *is, struct wk_txn *txn, bool leave, wkim_slice in);
 int im_conv_position_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 void im_conv_overlay_clear(struct im_slot *is);
 enum wk_call_result im_conv_move_handle(struct im_slot *is, struct wk_call *c);
@@ -261,6 +264,16 @@ int im_events_annotate_heads(struct im_slot *is, struct wk_buf *answer);
 /* fanout.c: EVENT to every connection of the receivers; only: to this uid alone. */
 void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wkim_slice only,
                      const struct wk_event *e);
+/* conv_left.c */
+int im_left_note(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
+                 const struct wk_channel_key *key, uint64_t now_ms);
+void im_left_clear(struct im_slot *is);
+/* Reader thread.  kept_since_ms: older ones may be missing; each may be NULL. */
+int im_left_read(struct im_slot *is, wkim_slice uid, uint64_t *kept_since_ms,
+                 int (*each)(void *arg, const struct wk_channel_key *key, uint64_t left_ms),
+                 void *arg);
+/* conv_list.c */
+enum wk_call_result im_conv_list_handle(struct im_slot *is, struct wk_call *c);
 /* conv_sync.c */
 enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conv_channels_handle(struct im_slot *is, struct wk_call *c);

@@ -18,6 +18,7 @@ static int slot_open(void *user, struct wk_slot *slot)
     wk_map_init(&is->channels, seed);
     wk_map_init(&is->users, seed + 1);
     wk_map_init(&is->conv_overlay, seed + 2);
+    wk_map_init(&is->left, seed + 4);
     wk_list_init(&is->lru);
     wk_list_init(&is->effects);
     wk_list_init(&is->sent);
@@ -43,6 +44,8 @@ static void slot_close(void *user, struct wk_slot *slot)
     im_channel_drop_all(is);
     im_users_drop_all(is);
     im_conv_overlay_clear(is);
+    im_left_clear(is);
+    wk_map_fini(&is->left);
     wk_map_fini(&is->channels);
     wk_map_fini(&is->users);
     wk_map_fini(&is->conv_overlay);
@@ -84,6 +87,7 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_MESSAGE_LAST: return im_history_handle(is, c);
     case IM_CONV_SYNC:
     case IM_CONV_SYNC_CHANNELS: return im_conv_sync_handle(is, c);
+    case IM_CONV_LIST: return im_conv_list_handle(is, c);
     case IM_CONV_CHANNELS: return im_conv_channels_handle(is, c);
     case IM_CONV_MOVE: return im_conv_move_handle(is, c);
     case IM_HEADS: return im_heads_handle(is, c);
@@ -104,6 +108,7 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_CONV_POSITION:
     case IM_CONV_ENSURE:
     case IM_CONV_REMOVE:
+    case IM_CONV_LEAVE:
     case IM_NOTIFY_DONE:
     case IM_OUTBOX_DONE: return WK_CALL_PROPOSE;
     default:
@@ -130,7 +135,8 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_SYSTEM_CHANGE: return im_system_change_apply(is, txn, in);
     case IM_CONV_POSITION: return im_conv_position_apply(is, txn, in);
     case IM_CONV_ENSURE: return im_conv_ensure_apply(is, txn, in);
-    case IM_CONV_REMOVE: return im_conv_remove_apply(is, txn, in);
+    case IM_CONV_REMOVE: return im_conv_remove_apply(is, txn, false, in);
+    case IM_CONV_LEAVE: return im_conv_remove_apply(is, txn, true, in);
     case IM_OUTBOX_DONE: return im_outbox_apply(is, txn, in);
     case IM_NOTIFY_DONE: return im_notify_done_apply(is, txn, in);
     case IM_CMD_HANDED: return im_cmd_handed_apply(is, txn, in);
@@ -181,6 +187,7 @@ static void round_end(void *user, struct wk_slot *slot)
 
     im_fresh_clear(is);
     im_conv_overlay_clear(is);
+    im_left_clear(is);
     im_channel_trim(is);
 }
 

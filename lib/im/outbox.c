@@ -174,8 +174,8 @@ static void start_request(struct wk_buf *b, const struct effect *e, wkim_slice s
     if (e->kind == IM_EFFECT_ENSURE) {
         wk_buf_u64(b, e->read_seq);
         wk_buf_u8(b, e->bits);
-        wk_buf_u64(b, e->now_ms);
     }
+    wk_buf_u64(b, e->now_ms);
 }
 
 /* One call per slot that holds some of the uids. */
@@ -240,7 +240,7 @@ static void execute(struct run *r)
     r->rc = WKIM_OK;
     r->waiting = 1; /* so that answers that come at once do not finish the run */
     if (decode(&e, wk_blob_slice(r->body)) == WKIM_OK) {
-        uint16_t op = e.kind == IM_EFFECT_ENSURE ? IM_CONV_ENSURE : IM_CONV_REMOVE;
+        uint16_t op = e.kind == IM_EFFECT_ENSURE ? IM_CONV_ENSURE : IM_CONV_LEAVE;
         if (e.bits & IM_ENSURE_PAIR)
             send_pairs(r, &e, op);
         else

@@ -76,6 +76,7 @@ static int check_send(const wkim_send *s, struct wkim_node *n)
     if (s->message_id < 0 || s->n_subscribers > WK_LIST_UIDS_MAX ||
         s->channel_id.n > WK_ID_BYTES_MAX || s->from_uid.n > WK_ID_BYTES_MAX ||
         s->client_msg_no.n > WK_ID_BYTES_MAX || s->topic.n > WK_ID_BYTES_MAX ||
+        s->device_id.n > WK_ID_BYTES_MAX ||
         s->payload.n > n->set.payload_max)
         return WKIM_ETOOBIG;
     for (size_t i = 0; i < s->n_subscribers; i++) {
@@ -133,8 +134,10 @@ int wkim_message_send(wkim_node *n, const wkim_send *args, wkim_queue *q, void *
                            .client_msg_no = s.client_msg_no,
                            .topic = s.topic,
                            .payload = s.payload };
-    struct im_send_head h = { .bits = (uint8_t)(IM_SEND_API | (s.n_subscribers ? IM_SEND_LIST : 0)),
-                              .uids = wk_buf_slice(&uids) };
+    struct im_send_head h = { .bits = (uint8_t)(IM_SEND_API | (s.n_subscribers ? IM_SEND_LIST : 0) |
+                                                (s.device_id.n ? IM_SEND_DEVICE : 0)),
+                              .uids = wk_buf_slice(&uids),
+                              .device_id = s.device_id };
     im_send_encode(&in, &h, &r);
     in.oom |= sid.oom | uids.oom;
     uint32_t slot = wk_api_slot(n, im_base_id(r.channel_id));

@@ -151,6 +151,7 @@ enum wk_reply_layout {
     WK_REPLY_ROWS,
     WK_REPLY_RECORDS,
     WK_REPLY_CONVERSATIONS,
+    WK_REPLY_CONVERSATION_PAGE, /* a str, then conversations */
     WK_REPLY_TEXT
 };
 struct wkim_reply *wk_reply_new(int kind, void *user);

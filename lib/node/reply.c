@@ -118,7 +118,9 @@ static int add_conversation(struct wkim_reply *r, struct wk_cursor *c)
                                   .timestamp_ms = row.timestamp_ms, .last_msg_seq = row.last_seq,
                                   .last_client_msg_no = row.last_client_msg_no,
                                   .readed_to_msg_seq = row.read_seq, .version = row.version,
-                                  .updated_ms = row.updated_ms,
+                                  .updated_ms = row.updated_ms, .state = row.state,
+                                  .deleted_to_seq = row.deleted_seq,
+                                  .active_ms = row.active_ms,
                                   .n_recents = r->n_messages - out->first };
     return rc;
 }
@@ -146,7 +148,11 @@ void wk_reply_fill(struct wkim_reply *r, struct wk_buf *out_take, enum wk_reply_
     struct wk_cursor c = wk_cursor(wk_buf_slice(&r->bytes));
     if (layout == WK_REPLY_TEXT)
         rc = add_row(r, wk_buf_slice(&r->bytes), 0, 0, 0);
-    else
+    else if (layout == WK_REPLY_CONVERSATION_PAGE) {
+        rc = add_row(r, wk_cursor_str(&c), 0, 0, 0);
+        layout = WK_REPLY_CONVERSATIONS;
+    }
+    if (layout != WK_REPLY_TEXT)
         while (rc == WKIM_OK && wk_cursor_left(&c) && !c.bad)
             rc = add_next(r, &c, layout);
     if (rc == WKIM_OK && c.bad)

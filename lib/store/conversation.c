@@ -5,6 +5,7 @@
 
 #define FORMAT 1
 #define FLAG_DELETED 1
+#define FLAG_ACTIVATED 2
 
 static void conversation_key(struct wk_key *k, uint32_t slot, wkim_slice uid,
                              const struct wk_channel_key *ch)
@@ -33,7 +34,8 @@ void wk_conversation_put(struct wk_txn *t, uint32_t slot, wkim_slice uid,
     struct wk_buf *b = wk_txn_put_begin(t, WK_COLUMN_METADATA, &k, 64);
     wk_buf_u8(b, FORMAT);
     wk_buf_u8(b, row->kind);
-    wk_buf_u8(b, row->deleted ? FLAG_DELETED : 0);
+    wk_buf_u8(b, (uint8_t)((row->deleted ? FLAG_DELETED : 0) |
+                           (row->activated ? FLAG_ACTIVATED : 0)));
     wk_buf_varint(b, row->read_seq);
     wk_buf_varint(b, row->deleted_seq);
     wk_buf_varint(b, row->join_seq);
@@ -62,13 +64,14 @@ static int decode(void *arg, wkim_slice value)
     row.kind = wk_cursor_u8(&c);
     uint8_t flags = wk_cursor_u8(&c);
     row.deleted = flags & FLAG_DELETED;
+    row.activated = flags & FLAG_ACTIVATED;
     row.read_seq = wk_cursor_varint(&c);
     row.deleted_seq = wk_cursor_varint(&c);
     row.join_seq = wk_cursor_varint(&c);
     row.unread_shift = unzigzag(wk_cursor_varint(&c));
     row.created_ms = wk_cursor_varint(&c);
     row.updated_ms = wk_cursor_varint(&c);
-    if (c.bad || wk_cursor_left(&c) != 0 || (flags & ~FLAG_DELETED))
+    if (c.bad || wk_cursor_left(&c) != 0 || (flags & ~(FLAG_DELETED | FLAG_ACTIVATED)))
         return WKIM_ECORRUPT;
     *(struct wk_row_conversation *)arg = row;
     return WKIM_OK;
@@ -110,7 +113,14 @@ static int scan_row(void *arg, wkim_slice key, wkim_slice value)
 int wk_conversation_scan(struct wk_store *s, uint32_t slot, wkim_slice uid,
                          wk_conversation_each each, void *arg)
 {
-    struct wk_key lo, hi;
+    return wk_conversation_scan_after(s, slot, uid, NULL, each, arg);
+}
+
+int wk_conversation_scan_after(struct wk_store *s, uint32_t slot, wkim_slice uid,
+                               const struct wk_channel_key *after, wk_conversation_each each,
+                               void *arg)
+{
+    struct wk_key lo, hi, at;
 
     wk_key_init(&lo, slot, WK_TABLE_CONVERSATION);
     wk_key_id(&lo, uid);
@@ -120,6 +130,12 @@ int wk_conversation_scan(struct wk_store *s, uint32_t slot, wkim_slice uid,
     if (lo.rc != WKIM_OK)
         return lo.rc;
     struct conversation_scan scan = { each, arg, lo.n };
-    struct wk_range r = { wk_key_slice(&lo), wk_key_slice(&hi), false, false };
+    if (after) {
+        conversation_key(&at, slot, uid, after);
+        wk_key_after_prefix(&at); /* no longer id begins with it: its length stands before it */
+        if (at.rc != WKIM_OK)
+            return at.rc;
+    }
+    struct wk_range r = { wk_key_slice(after ? &at : &lo), wk_key_slice(&hi), false, false };
     return s->ops->scan(s->self, WK_COLUMN_METADATA, &r, scan_row, &scan);
 }

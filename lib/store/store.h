@@ -166,6 +166,7 @@ struct wk_row_conversation {
     uint64_t read_seq, deleted_seq, join_seq;
     int64_t unread_shift;      /* setUnread upward beyond what positions say; normally 0 */
     uint64_t created_ms, updated_ms;
+    bool activated;            /* shown also without a message */
 };
 void wk_conversation_put(struct wk_txn *t, uint32_t slot, wkim_slice uid,
                          const struct wk_channel_key *ch, const struct wk_row_conversation *row);
@@ -177,6 +178,10 @@ typedef int (*wk_conversation_each)(void *arg, const struct wk_channel_key *ch,
                                     const struct wk_row_conversation *row);
 int wk_conversation_scan(struct wk_store *s, uint32_t slot, wkim_slice uid,
                          wk_conversation_each each, void *arg);
+/* Ascending by key, those behind `after` (NULL: from the first; it need not exist). */
+int wk_conversation_scan_after(struct wk_store *s, uint32_t slot, wkim_slice uid,
+                               const struct wk_channel_key *after, wk_conversation_each each,
+                               void *arg);
 
 /* ---- queues ---------------------------------------------------------------------------------- */
 /* Durable effects that live in another slot; id is the raft index << 16 | number within the

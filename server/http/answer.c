@@ -63,8 +63,6 @@ static const char *status_text(int status)
         return "Request Entity Too Large";
     case 429:
         return "Too Many Requests";
-    case 501:
-        return "Not Implemented";
     case 503:
         return "Service Unavailable";
     default:
@@ -195,6 +193,11 @@ void wk_answer_not_found(struct wk_req *r)
     wk_answer_text(r, 404, "text/plain", "404 page not found");
 }
 
+/* The library does not say which of its limits it was. */
+#define LIMITS_TEXT                                                                                \
+    "limits: ids 4096 bytes, tokens 32767 bytes, lists 100000 entries, answers 64 MiB, payload "   \
+    "limits.maxPayload"
+
 void wk_answer_code(struct wk_req *r, int code, const char *detail)
 {
     const char *text = detail && *detail ? detail : wkim_strerror(code);
@@ -204,7 +207,7 @@ void wk_answer_code(struct wk_req *r, int code, const char *detail)
     else if (wkim_err_retryable(code) || code == WKIM_ESTOPPED)
         wk_answer_problem(r, 503, WK_JSON_TYPE, text, NULL);
     else if (code == WKIM_ETOOBIG)
-        wk_answer_problem(r, 413, WK_JSON_TYPE, text, NULL);
+        wk_answer_problem(r, 413, WK_JSON_TYPE, text, LIMITS_TEXT);
     else if (r->failed_text)
         wk_answer_problem(r, 400, WK_JSON_TYPE, r->failed_text, text);
     else

@@ -6,14 +6,6 @@
 
 #include <wkim/channel.h>
 
-static uint32_t flags_of(const struct wk_channel_body *b)
-{
-    return (b->ban == 1 ? WKIM_CHANNEL_BAN : 0u) | (b->disband == 1 ? WKIM_CHANNEL_DISBAND : 0u) |
-           (b->send_ban == 1 ? WKIM_CHANNEL_SEND_BAN : 0u) |
-           (b->large == 1 ? WKIM_CHANNEL_LARGE : 0u) |
-           (b->allow_stranger == 1 ? WKIM_CHANNEL_ALLOW_STRANGER : 0u);
-}
-
 /* The channel is written: now its subscribers, when the request names some or empties them. */
 static void on_created(struct wk_call *c, const wkim_reply *reply)
 {
@@ -44,27 +36,17 @@ void wk_api_channel(struct wk_req *r)
     }
     if (wk_channel_body_decode(r, b) != WKIM_OK)
         return;
-    if (wk_text_blank(b->channel_id)) {
-        wk_answer_error(r, WK_ID_BLANK);
-        return;
-    }
-    if (b->channel_type == 0) {
-        wk_answer_error(r, "频道类型错误！");
-        return;
-    }
-    if (wk_text_special(b->channel_id)) {
-        wk_answer_error(r, WK_ID_SPECIAL);
-        return;
-    }
-    if (b->channel_type == WKIM_CHANNEL_PERSON && b->subscribers.n) {
-        wk_answer_error(r, "不支持个人频道添加订阅者！");
+    const char *problem = wk_channel_body_problem(b);
+
+    if (problem) {
+        wk_answer_error(r, problem);
         return;
     }
     wk_strs_drop_blank(&b->subscribers);
     r->state = b;
     r->failed_text = "创建或更新频道失败";
     wk_req_call(&r->call, on_created,
-                wkim_channel_set(wk_req_node(r), b->channel_id, b->channel_type, flags_of(b),
+                wkim_channel_set(wk_req_node(r), b->channel_id, b->channel_type, wk_channel_body_flags(b),
                                  wk_req_queue(r), &r->call));
 }
 
@@ -84,7 +66,7 @@ void wk_api_channel_info(struct wk_req *r)
     }
     r->failed_text = "添加或更新频道信息失败！";
     wk_req_call(&r->call, wk_answer_then_ok,
-                wkim_channel_set(wk_req_node(r), b.channel_id, b.channel_type, flags_of(&b),
+                wkim_channel_set(wk_req_node(r), b.channel_id, b.channel_type, wk_channel_body_flags(&b),
                                  wk_req_queue(r), &r->call));
 }
 

@@ -1,4 +1,4 @@
-/* Commands for users who were away: /message/sync, /message/syncack. */
+/* Commands for users who were away: /message/sync, /message/syncack, /message/cmd/bind and unbind. */
 #include "answer.h"
 #include "decode.h"
 #include "message_json.h"
@@ -14,9 +14,10 @@
 #define SUFFIX "____cmd"
 
 struct cmd_body {
-    wkim_slice uid;
+    wkim_slice uid, channel_id;
     int64_t limit;
     uint64_t message_seq, last_message_seq;
+    uint8_t channel_type;
 };
 
 #define F(name, kind) WK_FIELD(struct cmd_body, name, kind)
@@ -25,6 +26,11 @@ static const struct wk_field cmd_fields[] = {
     F(limit, I64),
     F(message_seq, U64),
     F(last_message_seq, U64),
+};
+static const struct wk_field bind_fields[] = {
+    F(uid, STR),
+    F(channel_id, STR),
+    F(channel_type, U8),
 };
 #undef F
 
@@ -119,4 +125,32 @@ void wk_api_cmd_syncack(struct wk_req *r)
     wk_req_call(&r->call, wk_answer_then_ok,
                 wkim_command_ack(wk_req_node(r), b.uid, b.last_message_seq, wk_req_queue(r),
                                  &r->call));
+}
+
+static void change_binding(struct wk_req *r, int bind)
+{
+    struct cmd_body b = {0};
+
+    if (wk_decode_object(r, "cmdBindReq", bind_fields, WK_COUNT(bind_fields), &b) != WKIM_OK)
+        return;
+    if (wk_text_blank(b.uid))
+        wk_answer_error(r, "用户uid不能为空！");
+    else if (wk_text_blank(b.channel_id))
+        wk_answer_error(r, "channel_id不能为空！");
+    else if (b.channel_type == 0)
+        wk_answer_error(r, "频道类型不能为0！");
+    else
+        wk_req_call(&r->call, wk_answer_then_ok,
+                    wkim_command_bind(wk_req_node(r), b.uid, b.channel_id, b.channel_type, bind,
+                                      wk_req_queue(r), &r->call));
+}
+
+void wk_api_cmd_bind(struct wk_req *r)
+{
+    change_binding(r, 1);
+}
+
+void wk_api_cmd_unbind(struct wk_req *r)
+{
+    change_binding(r, 0);
 }

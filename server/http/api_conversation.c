@@ -275,3 +275,14 @@ void wk_api_conversation_delete(struct wk_req *r)
                 wkim_conversation_delete(wk_req_node(r), b.uid, b.channel_id, b.channel_type,
                                          wk_req_queue(r), &r->call));
 }
+
+void wk_api_conversation_activate(struct wk_req *r)
+{
+    struct channel_body b = {0};
+
+    if (decode_channel(r, "activateConversationReq", UID_EMPTY, &b) != WKIM_OK)
+        return;
+    wk_req_call(&r->call, wk_answer_then_ok,
+                wkim_conversation_activate(wk_req_node(r), b.uid, b.channel_id, b.channel_type,
+                                           wk_req_queue(r), &r->call));
+}

@@ -26,7 +26,7 @@ static int refused(struct wk_req *r)
 
 static int is_shown(const struct wk_route *route)
 {
-    return route->side == WK_SIDE_API && route->state == WK_ROUTE_BUILT;
+    return route->side == WK_SIDE_API;
 }
 
 static int same_path(const struct wk_route *a, const struct wk_route *b)

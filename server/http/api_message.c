@@ -1,6 +1,7 @@
 /* Sending: /message/send, /message/sendbatch. */
 #include "answer.h"
 #include "decode.h"
+#include "many.h"
 #include "route.h"
 #include "text.h"
 
@@ -20,9 +21,9 @@ struct send_header {
 
 struct send_body {
     struct send_header header;
-    wkim_slice client_msg_no, from_uid, channel_id, topic, payload;
+    wkim_slice client_msg_no, from_uid, channel_id, device_id, topic, payload;
     struct wk_strs subscribers;
-    int64_t is_stream, no_persist, red_dot, sync_once;
+    int64_t is_stream, no_persist, red_dot, sync_once, wait;
     uint32_t expire;
     uint8_t channel_type, setting;
 };
@@ -50,6 +51,8 @@ static const struct wk_field send_fields[] = {
     F(no_persist, I64),
     F(red_dot, I64),
     F(sync_once, I64),
+    F(device_id, STR),
+    F(wait, I64),
 };
 #undef F
 
@@ -130,8 +133,20 @@ static void answer_sent(struct wk_req *r, const wkim_reply *reply, int to_channe
 }
 
 struct send_state {
-    int to_channel;
+    int to_channel, wait;
 };
+
+/* Failures as callers with "wait":1 are promised them; 1: answered. */
+static int answer_waiting(struct wk_req *r, int code, const wkim_reply *reply)
+{
+    if (code == WKIM_EDENIED && wkim_reply_reason(reply) == WKIM_REASON_CHANNEL_NOT_EXIST)
+        wk_answer_problem(r, 404, WK_JSON_TYPE, "channel not found", NULL);
+    else if (wkim_err_retryable(code) && code != WKIM_ETIMEOUT)
+        wk_answer_problem(r, 503, WK_JSON_TYPE, "retry required", wkim_strerror(code));
+    else
+        return 0;
+    return 1;
+}
 
 static void on_sent(struct wk_call *c, const wkim_reply *reply)
 {
@@ -145,6 +160,8 @@ static void on_sent(struct wk_call *c, const wkim_reply *reply)
         answer_sent(c->req, reply, s->to_channel);
         return;
     }
+    if (s->wait && answer_waiting(c->req, code, reply))
+        return;
     if (code != WKIM_EDENIED) {
         wk_answer_code(c->req, code, wkim_reply_text(reply));
         return;
@@ -213,6 +230,7 @@ static wkim_send send_of(const struct send_body *b)
                        .channel_type = b->channel_type,
                        .client_msg_no = b->client_msg_no,
                        .topic = b->topic,
+                       .device_id = b->device_id,
                        .payload = b->payload,
                        .expire_s = b->expire,
                        .flags = flags_of(b),
@@ -251,7 +269,7 @@ void wk_api_message_send(struct wk_req *r)
         s.subscribers = b.subscribers.p;
         s.n_subscribers = b.subscribers.n;
     }
-    if (wk_req_options(r)->send_async || wk_req_query_i64(r, "async") == 1) {
+    if (b.wait != 1 && (wk_req_options(r)->send_async || wk_req_query_i64(r, "async") == 1)) {
         send_async(r, &s, has_channel);
         return;
     }
@@ -261,6 +279,7 @@ void wk_api_message_send(struct wk_req *r)
         return;
     }
     state->to_channel = has_channel;
+    state->wait = b.wait == 1;
     r->state = state;
     wk_req_call(&r->call, on_sent,
                 wkim_message_send(wk_req_node(r), &s, wk_req_queue(r), &r->call));
@@ -272,13 +291,10 @@ struct batch_item {
 };
 
 struct batch {
+    struct wk_many many;
     struct send_body body;
-    struct wk_call *calls; /* one per place of the window */
     struct batch_item *items;
-    size_t next; /* first subscriber that was not started */
 };
-
-static void batch_start(struct wk_req *r, struct wk_call *c);
 
 static void batch_answer(struct wk_req *r)
 {
@@ -315,8 +331,7 @@ static void batch_answer(struct wk_req *r)
 
 static void on_batch_sent(struct wk_call *c, const wkim_reply *reply)
 {
-    struct wk_req *r = c->req;
-    struct batch *s = r->state;
+    struct batch *s = c->req->state;
     struct batch_item *item = &s->items[c->index];
     int code = wkim_reply_code(reply);
 
@@ -325,38 +340,27 @@ static void on_batch_sent(struct wk_call *c, const wkim_reply *reply)
         item->failed = reason_text(wkim_reply_reason(reply));
     else if (code != WKIM_OK)
         item->failed = wkim_strerror(code);
-    batch_start(r, c);
-    if (r->calls == 0 && !r->answered)
-        batch_answer(r);
+    wk_many_next(&s->many, c);
 }
 
-/* Start the next subscriber that can be started; c is free. */
-static void batch_start(struct wk_req *r, struct wk_call *c)
+static void batch_failed(struct wk_req *r, size_t i, int code)
+{
+    struct batch *s = r->state;
+
+    s->items[i].failed = code == WKIM_EDENIED ? ID_NOT_VALID : wkim_strerror(code);
+}
+
+static int batch_start(struct wk_req *r, struct wk_call *c, size_t i)
 {
     struct batch *s = r->state;
     wkim_send send = send_of(&s->body);
 
     send.channel_type = WKIM_CHANNEL_PERSON;
-    while (s->next < s->body.subscribers.n) {
-        size_t i = s->next++;
-
-        send.channel_id = s->body.subscribers.p[i];
-        if (wk_text_blank(send.channel_id) || wk_text_special(send.channel_id)) {
-            s->items[i].failed = ID_NOT_VALID;
-            continue;
-        }
-        c->index = i;
-        int rc = wk_req_try(c, on_batch_sent,
-                            wkim_message_send(wk_req_node(r), &send, wk_req_queue(r), c));
-
-        if (rc == WKIM_OK)
-            return;
-        if (rc == WKIM_EBUSY && r->calls) {
-            s->next = i; /* the next of our own answers makes room */
-            return;
-        }
-        s->items[i].failed = wkim_strerror(rc);
-    }
+    send.channel_id = s->body.subscribers.p[i];
+    if (wk_text_blank(send.channel_id) || wk_text_special(send.channel_id))
+        return WKIM_EDENIED;
+    return wk_req_try(c, on_batch_sent,
+                      wkim_message_send(wk_req_node(r), &send, wk_req_queue(r), c));
 }
 
 void wk_api_message_sendbatch(struct wk_req *r)
@@ -370,7 +374,7 @@ void wk_api_message_sendbatch(struct wk_req *r)
     if (wk_decode_object(r, "messageSendBatchReq", send_fields, WK_COUNT(send_fields), &s->body) !=
         WKIM_OK)
         return;
-    size_t n = s->body.subscribers.n, window = n < BATCH_WINDOW ? n : BATCH_WINDOW;
+    size_t n = s->body.subscribers.n;
 
     if (wk_text_blank(s->body.from_uid)) {
         wk_answer_error(r, "from_uid不能为空！");
@@ -384,17 +388,14 @@ void wk_api_message_sendbatch(struct wk_req *r)
         wk_answer_error(r, "payload不能为空！");
         return;
     }
-    s->items = n > SIZE_MAX / sizeof(*s->items) ? NULL : wk_req_alloc(r, n * sizeof(*s->items));
-    s->calls = wk_req_alloc(r, window * sizeof(*s->calls));
-    if (!s->items || !s->calls) {
+    s->items = wk_req_alloc(r, n * sizeof(*s->items));
+    if (!s->items) {
         wk_answer_code(r, WKIM_ENOMEM, NULL);
         return;
     }
     r->state = s;
-    for (size_t i = 0; i < window; i++) {
-        s->calls[i].req = r;
-        batch_start(r, &s->calls[i]);
-    }
-    if (r->calls == 0)
-        batch_answer(r);
+    s->many.start = batch_start;
+    s->many.failed = batch_failed;
+    s->many.end = batch_answer;
+    wk_many_start(r, &s->many, n, BATCH_WINDOW);
 }

@@ -2,31 +2,20 @@
 #include "answer.h"
 #include "api_connz.h"
 #include "decode.h"
+#include "figures.h"
 #include "route.h"
 #include "text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
-#include <unistd.h>
 
-void wk_api_later(struct wk_req *r)
+/* The management API of the reference lies here too; of it there are the lists of a channel. */
+void wk_api_cluster_none(struct wk_req *r)
 {
-    const struct evhttp_uri *uri = r->ev ? evhttp_request_get_evhttp_uri(r->ev) : NULL;
-    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
-    struct wk_jsonbuf b;
-    char tail[64];
-
-    snprintf(tail, sizeof(tail), " is not built yet in libwkim %s", wkim_version());
-    wk_jsonbuf_init(&b);
-    wk_jsonbuf_lit(&b, "{\"msg\":");
-    wk_jsonbuf_cstr(&b, path ? path : r->route->path);
-    wk_jsonbuf_chop(&b, '"');
-    wk_jsonbuf_lit(&b, tail);
-    wk_jsonbuf_lit(&b, "\",\"status\":501}");
-    wk_answer_buf(r, 501, WK_JSON_TYPE, &b);
+    wk_answer_problem(r, 404, WK_JSON_TYPE,
+                      "of /cluster there are /cluster/channels/:id/:type/subscribers, denylist and "
+                      "allowlist only",
+                      NULL);
 }
 
 void wk_api_health(struct wk_req *r)
@@ -139,52 +128,20 @@ static void put_text(struct wk_jsonbuf *b, const char *name, const char *v)
     wk_jsonbuf_cstr(b, v);
 }
 
-/* Resident bytes of this process and the number of its threads. */
-static void process_figures(uint64_t *resident, uint64_t *threads)
+static void put_counters(struct wk_jsonbuf *b, const wkim_node_stats *s)
 {
-    char line[256];
-    FILE *f = fopen("/proc/self/status", "re");
-
-    *resident = 0;
-    *threads = 0;
-    while (f && fgets(line, sizeof(line), f)) {
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            *resident = strtoull(line + 6, NULL, 10) * 1024;
-        if (strncmp(line, "Threads:", 8) == 0)
-            *threads = strtoull(line + 8, NULL, 10);
-    }
-    if (f)
-        fclose(f);
-}
-
-/* Percent of one core since the start of the process. */
-static uint64_t cpu_percent(uint64_t uptime_s)
-{
-    struct rusage u;
-
-    if (uptime_s == 0 || getrusage(RUSAGE_SELF, &u) != 0)
-        return 0;
-    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 100 / uptime_s;
-}
-
-static void put_counters(struct wk_jsonbuf *b, struct wk_req *r, const wkim_node_stats *s)
-{
-    uint64_t resident, threads, start = s->start_unix_ms ? s->start_unix_ms : 1;
-    time_t now = time(NULL);
-    uint64_t up =
-        now > (time_t)(start / 1000) && s->start_unix_ms ? (uint64_t)now - start / 1000 : 0;
+    struct wk_figures f;
     char uptime[32];
 
-    (void)r;
-    process_figures(&resident, &threads);
-    wk_text_uptime(up, uptime);
+    wk_figures_read(&f, s->start_unix_ms);
+    wk_text_uptime(f.uptime_s, uptime);
     put_number(b, "connections", s->connections);
     put_number(b, "user_handler_count", s->users_online);
     put_number(b, "user_handler_conn_count", s->connections);
     put_text(b, "uptime", uptime);
-    put_number(b, "goroutine", threads);
-    put_number(b, "mem", resident);
-    put_number(b, "cpu", cpu_percent(up));
+    put_number(b, "goroutine", f.threads);
+    put_number(b, "mem", f.resident);
+    put_number(b, "cpu", f.cpu_percent);
     put_number(b, "in_msgs", s->in_msgs);
     put_number(b, "out_msgs", s->out_msgs);
     put_number(b, "in_bytes", s->in_bytes);
@@ -206,7 +163,7 @@ static void answer_varz(struct wk_req *r, json_t *conns)
     wk_jsonbuf_u64(&b, s.node_id);
     wk_jsonbuf_lit(&b, "\",\"server_name\":\"WuKongIM\"");
     put_text(&b, "version", wkim_version());
-    put_counters(&b, r, &s);
+    put_counters(&b, &s);
     put_text(&b, "tcp_addr", o->tcp_addr);
     put_text(&b, "ws_addr", o->ws_addr);
     put_text(&b, "wss_addr", o->wss_addr);

@@ -3,6 +3,7 @@
  * and they are put together in request order. */
 #include "answer.h"
 #include "decode.h"
+#include "many.h"
 #include "message_json.h"
 #include "reply_json.h"
 #include "route.h"
@@ -32,9 +33,9 @@ struct many {
     struct wk_objects channels, items;
     int64_t msg_count, order_by_last;
     /* What follows is not decoded. */
+    struct wk_many many;
     struct item *list;
-    size_t n, next, done;
-    struct wk_call *calls;
+    size_t n;
     struct wk_jsonbuf *out; /* one per channel, freed with the request */
     uint64_t *own;          /* syncMessages: newest message of the user, by channel */
 };
@@ -148,7 +149,6 @@ static void put_item(struct many *m, size_t i, const wkim_reply *reply, const ch
         put_synced(m, i, reply);
     else
         put_ranged(m, i, reply, error);
-    m->done++;
 }
 
 static void answer_many(struct wk_req *r)
@@ -168,8 +168,6 @@ static void answer_many(struct wk_req *r)
     wk_answer_json(r, &b);
 }
 
-static void start_next(struct wk_req *r, struct wk_call *c);
-
 static void on_range(struct wk_call *c, const wkim_reply *reply)
 {
     struct wk_req *r = c->req;
@@ -184,7 +182,7 @@ static void on_range(struct wk_call *c, const wkim_reply *reply)
         put_item(m, c->index, NULL, wkim_strerror(code));
     else if (!r->answered)
         wk_answer_code(r, code, wkim_reply_text(reply));
-    start_next(r, c);
+    wk_many_next(&m->many, c);
 }
 
 static int start_range(struct wk_req *r, struct wk_call *c)
@@ -226,13 +224,13 @@ static void on_own(struct wk_call *c, const wkim_reply *reply)
         return;
     if (!r->answered)
         wk_answer_code(r, rc, NULL);
-    start_next(r, c);
+    wk_many_next(&m->many, c);
 }
 
-static int start_item(struct wk_req *r, struct wk_call *c)
+static int start_item(struct wk_req *r, struct wk_call *c, size_t i)
 {
     const struct many *m = r->state;
-    const struct item *it = &m->list[c->index];
+    const struct item *it = &m->list[i];
 
     if (!m->own || wk_text_blank(m->uid))
         return start_range(r, c);
@@ -241,49 +239,30 @@ static int start_item(struct wk_req *r, struct wk_call *c)
                                        wk_req_queue(r), c));
 }
 
-/* c is free: ask the next channel that can be asked; the last one done answers. */
-static void start_next(struct wk_req *r, struct wk_call *c)
+static void not_started(struct wk_req *r, size_t i, int code)
 {
-    struct many *m = r->state;
-
-    while (!r->answered && m->next < m->n) {
-        c->index = m->next++;
-        int rc = start_item(r, c);
-
-        if (rc == WKIM_OK)
-            return;
-        put_item(m, c->index, NULL, wkim_strerror(rc));
-    }
-    if (!r->answered && m->done == m->n)
-        answer_many(r);
+    put_item(r->state, i, NULL, wkim_strerror(code));
 }
 
 static void start_many(struct wk_req *r, struct many *m, const struct wk_objects *list, int own)
 {
-    size_t window = list->n < WINDOW ? list->n : WINDOW;
-
-    if (list->n > CHANNELS_MAX) {
-        wk_answer_code(r, WKIM_ETOOBIG, "too many channels in one request");
+    if (!wk_decode_at_most(r, own ? "channels" : "items", list->n, CHANNELS_MAX))
         return;
-    }
     r->state = m;
     m->list = list->p;
     m->n = list->n;
     m->out = wk_req_alloc(r, (m->n + 1) * sizeof(*m->out));
     m->own = own ? wk_req_alloc(r, (m->n + 1) * sizeof(*m->own)) : NULL;
-    m->calls = wk_req_alloc(r, (window + 1) * sizeof(*m->calls));
-    if (!m->out || !m->calls || (own && !m->own)) {
+    if (!m->out || (own && !m->own)) {
         m->n = 0;
         wk_answer_code(r, WKIM_ENOMEM, NULL);
         return;
     }
     r->state_free = free_many;
-    if (m->n == 0)
-        answer_many(r);
-    for (size_t i = 0; i < window; i++) {
-        m->calls[i].req = r;
-        start_next(r, &m->calls[i]);
-    }
+    m->many.start = start_item;
+    m->many.failed = not_started;
+    m->many.end = answer_many;
+    wk_many_start(r, &m->many, m->n, WINDOW);
 }
 
 void wk_api_conversation_sync_messages(struct wk_req *r)

@@ -4,17 +4,13 @@
 #include "reply_json.h"
 #include "route.h"
 #include "text.h"
+#include "user_body.h"
 
 #include <wkim/user.h>
 
 #include <stddef.h>
 
 #define UID_EMPTY "uid不能为空！"
-
-struct token_body {
-    wkim_slice uid, token;
-    uint8_t device_flag, device_level;
-};
 
 struct quit_body {
     wkim_slice uid;
@@ -26,11 +22,11 @@ struct uids_body {
 };
 
 #define F(body, name, kind) WK_FIELD(struct body, name, kind)
-static const struct wk_field token_fields[] = {
-    F(token_body, uid, STR),
-    F(token_body, token, STR),
-    F(token_body, device_flag, U8),
-    F(token_body, device_level, U8),
+const struct wk_field wk_token_fields[WK_TOKEN_FIELDS] = {
+    F(wk_token_body, uid, STR),
+    F(wk_token_body, token, STR),
+    F(wk_token_body, device_flag, U8),
+    F(wk_token_body, device_level, U8),
 };
 static const struct wk_field quit_fields[] = {
     F(quit_body, uid, STR),
@@ -50,20 +46,29 @@ static void on_token(struct wk_call *c, const wkim_reply *reply)
         wk_answer_then_ok(c, reply);
 }
 
+const char *wk_token_body_problem(const struct wk_token_body *b)
+{
+    if (wk_text_blank(b->uid))
+        return UID_EMPTY;
+    if (b->token.n == 0)
+        return "token不能为空！";
+    if (wk_text_special(b->uid))
+        return "uid不能包含特殊字符！";
+    if (wk_text_equal(b->uid, "____system"))
+        return "系统账号不允许更新token！";
+    return NULL;
+}
+
 void wk_api_user_token(struct wk_req *r)
 {
-    struct token_body b = {0};
+    struct wk_token_body b = {0};
 
-    if (wk_decode_object(r, "UpdateTokenReq", token_fields, WK_COUNT(token_fields), &b) != WKIM_OK)
+    if (wk_decode_object(r, "UpdateTokenReq", wk_token_fields, WK_TOKEN_FIELDS, &b) != WKIM_OK)
         return;
-    if (wk_text_blank(b.uid))
-        wk_answer_error(r, UID_EMPTY);
-    else if (b.token.n == 0)
-        wk_answer_error(r, "token不能为空！");
-    else if (wk_text_special(b.uid))
-        wk_answer_error(r, "uid不能包含特殊字符！");
-    else if (wk_text_equal(b.uid, "____system"))
-        wk_answer_error(r, "系统账号不允许更新token！");
+    const char *problem = wk_token_body_problem(&b);
+
+    if (problem)
+        wk_answer_error(r, problem);
     else
         wk_req_call(&r->call, on_token,
                     wkim_user_token_set(wk_req_node(r), b.uid, b.token, b.device_flag,

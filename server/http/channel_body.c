@@ -1,22 +1,45 @@
 #include "channel_body.h"
 
 #include "answer.h"
+#include "text.h"
 
 #include <wkim/channel.h>
 
 #include <stddef.h>
 
 #define F(name, kind) WK_FIELD(struct wk_channel_body, name, kind)
-static const struct wk_field body_fields[] = {
+const struct wk_field wk_channel_fields[] = {
     F(channel_id, STR),     F(channel_type, U8), F(subscribers, STRS),    F(uids, STRS),
     F(large, I64),          F(ban, I64),         F(disband, I64),         F(send_ban, I64),
     F(allow_stranger, I64), F(reset, I64),       F(temp_subscriber, I64), F(purge, I64),
 };
 #undef F
+const size_t wk_channel_fields_count = WK_COUNT(wk_channel_fields);
 
 int wk_channel_body_decode(struct wk_req *r, struct wk_channel_body *b)
 {
-    return wk_decode_object(r, "channelReq", body_fields, WK_COUNT(body_fields), b);
+    return wk_decode_object(r, "channelReq", wk_channel_fields, wk_channel_fields_count, b);
+}
+
+const char *wk_channel_body_problem(const struct wk_channel_body *b)
+{
+    if (wk_text_blank(b->channel_id))
+        return WK_ID_BLANK;
+    if (b->channel_type == 0)
+        return "频道类型错误！";
+    if (wk_text_special(b->channel_id))
+        return WK_ID_SPECIAL;
+    if (b->channel_type == WKIM_CHANNEL_PERSON && b->subscribers.n)
+        return "不支持个人频道添加订阅者！";
+    return NULL;
+}
+
+uint32_t wk_channel_body_flags(const struct wk_channel_body *b)
+{
+    return (b->ban == 1 ? WKIM_CHANNEL_BAN : 0u) | (b->disband == 1 ? WKIM_CHANNEL_DISBAND : 0u) |
+           (b->send_ban == 1 ? WKIM_CHANNEL_SEND_BAN : 0u) |
+           (b->large == 1 ? WKIM_CHANNEL_LARGE : 0u) |
+           (b->allow_stranger == 1 ? WKIM_CHANNEL_ALLOW_STRANGER : 0u);
 }
 
 /* Lists of a channel that does not exist have nothing to lose: OK as well. */

@@ -20,6 +20,11 @@ struct wk_channel_body {
 
 /* WKIM_OK, or the request has been answered. */
 int wk_channel_body_decode(struct wk_req *r, struct wk_channel_body *b);
+/* What is wrong with a channel to be created, NULL: nothing. */
+const char *wk_channel_body_problem(const struct wk_channel_body *b);
+uint32_t wk_channel_body_flags(const struct wk_channel_body *b); /* WKIM_CHANNEL_* */
+extern const struct wk_field wk_channel_fields[];
+extern const size_t wk_channel_fields_count;
 /* Start a change of a list; its answer is the OK object. */
 void wk_channel_list_start(struct wk_req *r, int list, int op, const struct wk_channel_body *b,
                            const struct wk_strs *uids);

@@ -16,7 +16,7 @@ struct decoding {
     struct wk_req *r;
     const char *type;
     char text[300];
-    int oom;
+    int oom, refused; /* refused: answered already */
 };
 
 static int answer_decode(struct wk_req *r, const char *text)
@@ -52,6 +52,29 @@ static const char *kind_of(const json_t *v)
     }
 }
 
+int wk_decode_at_most(struct wk_req *r, const char *name, size_t n, size_t max)
+{
+    char text[160];
+
+    if (n <= max)
+        return 1;
+    snprintf(text, sizeof(text), "%s: at most %zu entries in one request, these are %zu", name,
+             max, n);
+    wk_answer_problem(r, 413, WK_JSON_TYPE, text, NULL);
+    return 0;
+}
+
+/* Entries of the list v; -1: more than any list may have. */
+static wkim_ssize list_size(struct decoding *d, const char *key, const json_t *v)
+{
+    size_t n = json_array_size(v);
+
+    if (wk_decode_at_most(d->r, *key ? key : "body", n, WK_DECODE_LIST_MAX))
+        return (wkim_ssize)n;
+    d->refused = 1;
+    return -1;
+}
+
 static int mismatch(struct decoding *d, const char *key, const json_t *v, const char *want)
 {
     char number[40] = "";
@@ -82,7 +105,11 @@ static int get_strings(struct decoding *d, const char *key, const json_t *v, str
 {
     if (!json_is_array(v))
         return mismatch(d, key, v, "[]string");
-    size_t n = json_array_size(v);
+    wkim_ssize size = list_size(d, key, v);
+
+    if (size < 0)
+        return WKIM_ETOOBIG;
+    size_t n = (size_t)size;
     wkim_slice *p = memory(d, n, sizeof(*p));
 
     if (!p)
@@ -148,7 +175,11 @@ static int get_numbers(struct decoding *d, const char *key, const json_t *v, int
 {
     if (!json_is_array(v))
         return mismatch(d, key, v, is_u32 ? "[]uint32" : "[]int64");
-    size_t n = json_array_size(v);
+    wkim_ssize size = list_size(d, key, v);
+
+    if (size < 0)
+        return WKIM_ETOOBIG;
+    size_t n = (size_t)size;
     int64_t *p = memory(d, n, sizeof(*p));
 
     if (!p)
@@ -249,7 +280,11 @@ static int get_objects(struct decoding *d, const struct wk_field *f, const json_
 {
     if (!json_is_array(v))
         return mismatch(d, f->name, v, "[]object");
-    size_t n = json_array_size(v);
+    wkim_ssize size = list_size(d, f->name, v);
+
+    if (size < 0)
+        return WKIM_ETOOBIG;
+    size_t n = (size_t)size;
     char *p = memory(d, n, f->sub_size);
 
     if (!p)
@@ -354,7 +389,7 @@ static int load(struct wk_req *r)
 
 static int finish(struct decoding *d, int rc)
 {
-    if (rc == WKIM_OK)
+    if (rc == WKIM_OK || d->refused)
         return rc;
     if (d->oom)
         wk_answer_code(d->r, WKIM_ENOMEM, NULL);

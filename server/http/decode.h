@@ -57,6 +57,9 @@ int wk_decode_object(struct wk_req *r, const char *type, const struct wk_field *
                      void *out);
 /* The body is an array of texts; *is_null tells null from []. */
 int wk_decode_strings(struct wk_req *r, struct wk_strs *out, int *is_null);
+/* 1: n is no more than max; else the answer is 413, which names the field and its limit. */
+int wk_decode_at_most(struct wk_req *r, const char *name, size_t n, size_t max);
+#define WK_DECODE_LIST_MAX 100000 /* entries of any list in a body */
 /* Take blank texts out. */
 void wk_strs_drop_blank(struct wk_strs *s);
 int wk_strs_any_blank(const struct wk_strs *s);

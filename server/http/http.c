@@ -274,6 +274,7 @@ int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg,
         h->threads[i].stop_fd = -1;
     h->node = node;
     pthread_mutex_init(&h->cpu.lock, NULL);
+    pthread_mutex_init(&h->top_lock, NULL);
     clock_gettime(CLOCK_REALTIME, &now);
     h->start_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     h->counts = calloc(wk_routes_count + 1, sizeof(*h->counts));
@@ -326,6 +327,7 @@ void wk_http_stop(struct wk_http *h)
     }
     wk_accounts_free(h->accounts);
     wk_http_options_fini(&h->opt);
+    pthread_mutex_destroy(&h->top_lock);
     free(h->counts);
     pthread_mutex_destroy(&h->cpu.lock);
     free(h);

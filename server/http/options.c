@@ -1,5 +1,9 @@
 #include "server.h"
 
+#include "config_show.h"
+#include "jsonbuf.h"
+#include "text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +62,37 @@ static void read_texts(struct wk_http_options *o, const wkim_config *cfg)
     o->intranet_tcp_addr = strdup(text_of(cfg, "intranet.tcpAddr"));
 }
 
+/* [{"key","type","value","set","effect"}, ...], with a NUL behind it; NULL without memory. */
+static char *config_json(const wkim_config *cfg)
+{
+    const char *key, *type;
+    struct wk_jsonbuf b;
+    int effect;
+
+    wk_jsonbuf_init(&b);
+    wk_jsonbuf_lit(&b, "{\"keys\":[");
+    for (size_t i = 0; wkim_config_key(i, &key, &type, NULL, NULL, &effect); i++) {
+        char *value = wk_config_shown(cfg, key, type);
+
+        b.failed |= !value;
+        wk_jsonbuf_lit(&b, i ? ",{\"key\":" : "{\"key\":");
+        wk_jsonbuf_cstr(&b, key);
+        wk_jsonbuf_lit(&b, ",\"type\":");
+        wk_jsonbuf_cstr(&b, type);
+        wk_jsonbuf_lit(&b, ",\"value\":");
+        wk_jsonbuf_cstr(&b, value ? value : "");
+        wk_jsonbuf_lit(&b, wkim_config_is_set(cfg, key) ? ",\"set\":1" : ",\"set\":0");
+        wk_jsonbuf_lit(&b, effect ? ",\"effect\":1}" : ",\"effect\":0}");
+        free(value);
+    }
+    wk_jsonbuf_lit(&b, "]}");
+    wk_jsonbuf_raw(&b, "", 1);
+    if (!b.failed)
+        return b.p;
+    wk_jsonbuf_fini(&b);
+    return NULL;
+}
+
 int wk_http_options_read(struct wk_http_options *o, const wkim_config *cfg, wkim_error *err)
 {
     *o = (struct wk_http_options){0};
@@ -70,13 +105,17 @@ int wk_http_options_read(struct wk_http_options *o, const wkim_config *cfg, wkim
     o->threads = threads > WK_HTTP_THREADS_MAX ? WK_HTTP_THREADS_MAX : (int)threads;
     o->send_async = is_on(cfg, "api.sendAsync");
     o->metrics_on_api = is_on(cfg, "api.metrics");
+    o->batch_on = is_on(cfg, "api.batch");
+    o->debug_on = is_on(cfg, "api.debug");
     o->cmd_sync_off = is_on(cfg, "disableCMDMessageSync");
     o->cmd_legacy_id = is_on(cfg, "cmd.legacyChannelId");
     o->trace_on = is_on(cfg, "logger.traceOn");
     o->loki_on = *text_of(cfg, "logger.loki.url") != 0;
     o->prometheus_on = *text_of(cfg, "trace.prometheusApiUrl") != 0;
     o->stress_on = is_on(cfg, "stress");
-    if (o->api_addr && o->manager_addr && o->demo_addr && o->token && o->manager_uid && o->mode &&
+    if (o->debug_on)
+        o->config_json = config_json(cfg);
+    if ((!o->debug_on || o->config_json) && o->api_addr && o->manager_addr && o->demo_addr && o->token && o->manager_uid && o->mode &&
         o->web_dir && o->tcp_addr && o->ws_addr && o->wss_addr && o->told_manager_addr &&
         o->api_url && o->intranet_tcp_addr && o->tls_cert && o->wss_cert)
         return WKIM_OK;
@@ -88,6 +127,7 @@ int wk_http_options_read(struct wk_http_options *o, const wkim_config *cfg, wkim
 
 void wk_http_options_fini(struct wk_http_options *o)
 {
+    free(o->config_json);
     free(o->api_addr);
     free(o->manager_addr);
     free(o->demo_addr);

@@ -5,8 +5,8 @@
 #include <string.h>
 
 const struct wk_route wk_routes[] = {
-#define WK_ROUTE(side, method, path, handler, decode, state, open)                                 \
-    {method, path, handler, WK_DECODE_##decode, WK_ROUTE_##state, WK_SIDE_##side, open},
+#define WK_ROUTE(side, method, path, handler, decode, open)                                        \
+    {method, path, handler, WK_DECODE_##decode, WK_SIDE_##side, open},
 #include "routes.def"
 #undef WK_ROUTE
 };

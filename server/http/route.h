@@ -14,15 +14,13 @@ enum wk_decode {
     WK_DECODE_B_FIXED  /* text/plain, fixed text */
 };
 
-enum wk_route_state { WK_ROUTE_BUILT, WK_ROUTE_LATER };
-
 typedef void (*wk_handler)(struct wk_req *r);
 
 struct wk_route {
     const char *method; /* "ANY": every method */
     const char *path;   /* ":name" matches one segment, "*" the rest */
     wk_handler handler;
-    uint8_t decode, state, side, open; /* open: served without managerToken */
+    uint8_t decode, side, open; /* open: served without managerToken */
 };
 
 extern const struct wk_route wk_routes[];
@@ -33,7 +31,7 @@ const struct wk_route *wk_route_find(struct wk_req *r, enum wk_http_side side, c
                                      wkim_slice path);
 
 /* Handlers, named in routes.def. */
-#define WK_ROUTE(side, method, path, handler, decode, state, open) void handler(struct wk_req *r);
+#define WK_ROUTE(side, method, path, handler, decode, open) void handler(struct wk_req *r);
 #include "routes.def"
 #undef WK_ROUTE
 

@@ -25,11 +25,13 @@ struct wk_http_options {
     char *tcp_addr, *ws_addr, *wss_addr, *intranet_tcp_addr, *told_manager_addr, *api_url;
     char *web_dir;
     char *tls_cert, *wss_cert;                 /* files; "": not served */
+    char *config_json;    /* every key with its value, secrets masked; only with debug_on */
     int64_t body_max;     /* bytes */
     int64_t requests_max; /* under way, per thread */
     int threads;
     int send_async;
     int manager_on, metrics_on_api, cmd_sync_off;
+    int batch_on, debug_on;
     int cmd_legacy_id; /* command channel ids as v2 shows them */
     int trace_on, loki_on, prometheus_on, stress_on;
 };
@@ -85,6 +87,12 @@ struct wk_http_cpu {
     double at_s, cpu_s, percent;
 };
 
+/* Counters at a moment, for the rates of /top. */
+struct wk_top_sample {
+    uint64_t ms; /* monotonic; 0: none */
+    uint64_t in_msgs, out_msgs, in_bytes, out_bytes, log_syncs;
+};
+
 struct wk_http {
     wkim_node *node; /* borrowed */
     struct wk_http_options opt;
@@ -98,6 +106,8 @@ struct wk_http {
     struct wk_http_cpu cpu;
     _Atomic int serving;          /* clients can connect */
     uint64_t start_ms;            /* Unix time */
+    pthread_mutex_t top_lock;     /* of top: the last two samples, older first */
+    struct wk_top_sample top[2];
 };
 
 /* Calls of this round of the thread reach the node together, at its end. */

@@ -58,7 +58,7 @@ static void put_all(struct wk_txn *t)
     wk_user_put(t, 5, WK_LIT("u"), &(struct wk_row_user){ 1, 2, WK_LIT("plug") });
     wk_system_uid_put(t, 5, WK_LIT("s"));
     wk_conversation_put(t, 5, WK_LIT("u"), &g1,
-                        &(struct wk_row_conversation){ 1, true, 300, 2, 3, -4, 5, 6 });
+                        &(struct wk_row_conversation){ 1, true, 300, 2, 3, -4, 5, 6, true });
     wk_outbox_put(t, 5, 1, WK_LIT("body"));
     wk_applied_put(t, 5, &(struct wk_row_applied){ 3, 4 });
     wk_value_put(t, 5, WK_LIT("name"), WK_LIT("value"));

@@ -391,7 +391,7 @@ static void conversations_of_a_uid_are_listed(void **state)
 {
     struct fixture *f = *state;
     struct wk_channel_key p = { 1, WK_LIT("u2@u1") };
-    struct wk_row_conversation row = { 1, true, 10, 11, 12, INT64_MIN, 13, 14 }, got;
+    struct wk_row_conversation row = { 1, true, 10, 11, 12, INT64_MIN, 13, 14, true }, got;
     struct seen s = { .n = 0 };
 
     wk_conversation_put(f->txn, 5, WK_LIT("u1"), &g1, &row);
@@ -410,6 +410,7 @@ static void conversations_of_a_uid_are_listed(void **state)
     assert_true(got.unread_shift == INT64_MIN);
     assert_int_equal(wk_conversation_get(f->store, 5, WK_LIT("u1"), &p, &got), WKIM_OK);
     assert_true(got.unread_shift == -3);
+    assert_true(got.activated);
     wk_conversation_delete(f->txn, 5, WK_LIT("u1"), &p);
     commit(f);
     assert_int_equal(wk_conversation_get(f->store, 5, WK_LIT("u1"), &p, &got), WKIM_ENOTFOUND);

@@ -46,8 +46,8 @@ void wk_api_channel(struct wk_req *r)
     r->state = b;
     r->failed_text = "创建或更新频道失败";
     wk_req_call(&r->call, on_created,
-                wkim_channel_set(wk_req_node(r), b->channel_id, b->channel_type, wk_channel_body_flags(b),
-                                 wk_req_queue(r), &r->call));
+                wkim_channel_set(wk_req_node(r), b->channel_id, b->channel_type,
+                                 wk_channel_body_flags(b), wk_req_queue(r), &r->call));
 }
 
 void wk_api_channel_info(struct wk_req *r)
@@ -66,8 +66,8 @@ void wk_api_channel_info(struct wk_req *r)
     }
     r->failed_text = "添加或更新频道信息失败！";
     wk_req_call(&r->call, wk_answer_then_ok,
-                wkim_channel_set(wk_req_node(r), b.channel_id, b.channel_type, wk_channel_body_flags(&b),
-                                 wk_req_queue(r), &r->call));
+                wkim_channel_set(wk_req_node(r), b.channel_id, b.channel_type,
+                                 wk_channel_body_flags(&b), wk_req_queue(r), &r->call));
 }
 
 static void put_flag(struct wk_jsonbuf *b, const char *name, int64_t flags, int64_t flag)

@@ -1,4 +1,4 @@
-/* Commands for users who were away: /message/sync, /message/syncack, /message/cmd/bind and unbind. */
+/* Commands for users who were away: /message/sync, /message/syncack, /message/cmd/bind, unbind. */
 #include "answer.h"
 #include "decode.h"
 #include "message_json.h"

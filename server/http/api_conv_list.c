@@ -93,7 +93,8 @@ static void put_one(struct wk_jsonbuf *b, const wkim_reply *reply, size_t i,
     wk_jsonbuf_lit(b, "},");
 }
 
-static void put_state(struct wk_jsonbuf *b, const wkim_reply *reply, const char *name, uint8_t state)
+static void put_state(struct wk_jsonbuf *b, const wkim_reply *reply, const char *name,
+                      uint8_t state)
 {
     wk_jsonbuf_lit(b, name);
     for (size_t i = 0; i < wkim_reply_conversations(reply); i++) {

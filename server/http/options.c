@@ -115,7 +115,8 @@ int wk_http_options_read(struct wk_http_options *o, const wkim_config *cfg, wkim
     o->stress_on = is_on(cfg, "stress");
     if (o->debug_on)
         o->config_json = config_json(cfg);
-    if ((!o->debug_on || o->config_json) && o->api_addr && o->manager_addr && o->demo_addr && o->token && o->manager_uid && o->mode &&
+    if ((!o->debug_on || o->config_json) && o->api_addr && o->manager_addr && o->demo_addr &&
+        o->token && o->manager_uid && o->mode &&
         o->web_dir && o->tcp_addr && o->ws_addr && o->wss_addr && o->told_manager_addr &&
         o->api_url && o->intranet_tcp_addr && o->tls_cert && o->wss_cert)
         return WKIM_OK;

@@ -194,10 +194,11 @@ fuzz: ## every decoder for FUZZ_SECONDS each (clang, libFuzzer, AddressSanitizer
 	$(call install_deps,$(DEPS_BUILD) $(DEPS_FUZZ))
 	@sh test/fuzz/run.sh $(FUZZ_SECONDS)
 
-asan ubsan tsan: ## unit, property and scenario tests under a sanitizer
-	@$(MAKE) --no-print-directory SAN=$(if $(filter asan,$@),address,$(if $(filter ubsan,$@),undefined,thread)) sanitized
-sanitized: $(TEST_BIN) $(B)/wkim-server
-	@JOBS=$(JOBS) TEST_TIMEOUT=600 TSAN_OPTIONS="suppressions=$(CURDIR)/test/support/tsan.supp" sh test/run.sh $(TEST_BIN)
+asan ubsan tsan: lib ## every suite but the browser under a sanitizer
+	$(call install_deps,$(DEPS_BUILD) $(DEPS_TEST) $(DEPS_WEB) $(DEPS_SDK))
+	@$(MAKE) -j$(JOBS) --no-print-directory SAN=$(if $(filter asan,$@),address,$(if $(filter ubsan,$@),undefined,thread)) sanitized
+sanitized: $(TEST_BIN) $(B)/test/sim/sim $(B)/wkim-server
+	@JOBS=$(JOBS) sh test/sanitized.sh $(B) $(TEST_BIN)
 
 perf: all ## throughput and latency against a Redis stream on this machine
 	$(call install_deps,$(DEPS_PERF))

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("WKIM_SERVER", str(ROOT / "build" / "wkim-server"))
 VECTORS = ROOT / "test" / "vectors"
+# What a broken invariant and the sanitizers say.
+REPORT = re.compile(r"invariant broken|ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
 LISTENERS = ("tcp", "http", "ws", "wss", "manager", "cluster")
 
 
@@ -134,10 +137,25 @@ class Server:
         return self.process.returncode if self.process else 0
 
     def close(self):
-        if self.alive():
-            self.stop(5)
+        """Ends the server; an AssertionError when that, or its whole run, was not in order."""
+        problem = self.problem()
         if self.own_root:
             shutil.rmtree(self.root, ignore_errors=True)
+        if problem:
+            raise AssertionError(problem)
+
+    def problem(self):
+        if self.alive():
+            code = self.stop()
+            if code:
+                return "the server ended with %d after SIGTERM\n%s" % (code, self.tail())
+        code = self.process.returncode if self.process else 0
+        if code < 0 and -code not in (signal.SIGKILL, signal.SIGTERM):
+            return "the server died of signal %d\n%s" % (-code, self.tail(60))
+        path = self.root / "out.log"
+        text = path.read_text(errors="replace") if path.exists() else ""
+        found = REPORT.search(text)
+        return text[max(0, found.start() - 200):][:8000] if found else None
 
     def call(self, method, path, body=None, headers=None, timeout=20, raw=None):
         """One HTTP call: (status, decoded JSON or text)."""

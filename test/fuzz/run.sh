@@ -45,8 +45,9 @@ for source in test/fuzz/fuzz_*.c; do
     python3 test/fuzz/seeds.py "$name" "$out/seeds/$name" || exit 1
     words=
     [ ! -s "$out/seeds/$name.dict" ] || words=-dict=$out/seeds/$name.dict
+    # The limit of one input is time of the wall: a busy machine must not look like a hang.
     # shellcheck disable=SC2086
-    if "$out/$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=8192 \
+    if "$out/$name" -max_total_time="$seconds" -timeout=90 -rss_limit_mb=2048 -max_len=8192 \
         -artifact_prefix="$out/findings/$name-" -print_final_stats=1 $words \
         "$out/corpus/$name" "$out/seeds/$name" \
         >"$out/$name.log" 2>&1; then

@@ -123,6 +123,13 @@ export class Server {
       channel_type: channelType, start_message_seq: 0, end_message_seq: 0, limit: 10000, pull_mode: 1, ...more });
   }
 
+  // What a broken invariant or a sanitizer said, '' when nothing.
+  async report() {
+    const text = await readFile(this.output, 'utf8').catch(() => '');
+    const at = text.search(/invariant broken|ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: /);
+    return at < 0 ? '' : text.slice(Math.max(0, at - 200), at + 8000);
+  }
+
   async tail() {
     return (await readFile(this.output, 'utf8').catch(() => '')).split('\n').slice(-30).join('\n');
   }

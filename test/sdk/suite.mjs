@@ -51,6 +51,7 @@ export async function withServer(name, options, body) {
     await test(`${name}: the server ends in order`, async () => {
       const tail = await server.tail();
       assert.equal(await server.stop(), 0, tail);
+      assert.equal(await server.report(), '');
     });
     await server.end();
   }

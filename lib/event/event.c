@@ -18,6 +18,7 @@ struct wk_loop {
     int wake_fd;
     pthread_t thread;
     bool started;
+    bool slept;          /* the shard's clock is of before the wait */
     _Atomic bool stop;
 };
 
@@ -104,6 +105,7 @@ static void *run(void *arg)
             event_base_loop(l->base, EVLOOP_NONBLOCK);
         } else {
             arm(l, now, next);
+            l->slept = true;
             event_base_loop(l->base, EVLOOP_ONCE);
         }
         wk_shard_awake(s);
@@ -160,11 +162,23 @@ void wk_loop_free(struct wk_loop *l)
     wk_free(l);
 }
 
+/* What is read after an idle hour must not carry the time of an hour ago. */
+static void look_at_clock(struct wk_loop *l)
+{
+    if (!l->slept)
+        return;
+    l->slept = false;
+    l->shard->now_us = wk_now_us();
+    l->shard->now_ms = l->shard->now_us / 1000;
+    l->shard->wall_ms = wk_wall_ms();
+}
+
 static void on_read(evutil_socket_t fd, short what, void *user)
 {
     struct wk_io *io = user;
     (void)fd;
     (void)what;
+    look_at_clock(io->loop);
     io->ready(io, WK_IO_READ);
 }
 
@@ -173,6 +187,7 @@ static void on_write(evutil_socket_t fd, short what, void *user)
     struct wk_io *io = user;
     (void)fd;
     (void)what;
+    look_at_clock(io->loop);
     io->ready(io, WK_IO_WRITE);
 }
 

@@ -97,6 +97,7 @@ struct peer {
     struct wk_io io;
     int fd;
     int what;
+    uint64_t at_ms; /* the shard's clock when it was told */
     char got[16];
 };
 
@@ -105,6 +106,7 @@ static void ready(struct wk_io *io, int what)
     struct peer *p = WK_CONTAINER(io, struct peer, io);
 
     p->what |= what;
+    p->at_ms = shard.now_ms;
     if (what & WK_IO_READ) {
         if (read(io->fd, p->got, sizeof(p->got)) <= 0)
             abort();
@@ -148,6 +150,28 @@ static void close_io(struct wk_shard *s, struct wk_post *post)
     wk_io_close(&p->io);
     wk_io_close(&p->io); /* twice is harmless */
     sem_post(&told);
+}
+
+static void what_comes_after_a_pause_is_dated_after_it(void **state)
+{
+    (void)state;
+    int fd[2];
+    struct peer p = { .open.run = open_io, .close.run = close_io };
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+    p.fd = fd[0];
+    wk_shard_post(&shard, &p.open);
+    wait_told();
+    const uint64_t until = wk_now_ms() + 30;
+    while (wk_now_ms() < until)
+        ;
+    assert_int_equal(write(fd[1], "hello", 6), 6);
+    wait_told();
+    assert_true(p.at_ms >= until);
+    wk_shard_post(&shard, &p.close);
+    wait_told();
+    close(fd[0]);
+    close(fd[1]);
 }
 
 static void readiness_is_told_only_while_it_is_wanted(void **state)
@@ -215,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_post_wakes_the_sleeping_thread),
         T(a_timer_fires_when_nothing_else_happens),
+        T(what_comes_after_a_pause_is_dated_after_it),
         T(readiness_is_told_only_while_it_is_wanted),
         T(stopping_twice_and_freeing_a_loop_that_never_ran_is_harmless),
         T(a_loop_may_be_freed_while_it_runs),

@@ -102,6 +102,8 @@ static int start_node(struct server *s, wkim_error *err)
     wkim_node_set_log(s->node, wk_log_level(s->log), wk_log_event, s->log);
     rc = wk_out_start(&s->out, s->node, s->config, s->log, err);
     if (rc == WKIM_OK)
+        rc = wk_out_source_start(&s->out_source, s->node, s->config, err);
+    if (rc == WKIM_OK)
         rc = wkim_node_start(s->node, err);
     if (rc == WKIM_OK)
         rc = wk_http_start(&s->http, s->node, s->config, err);
@@ -155,6 +157,7 @@ static void stop(struct server *s)
     if (s->node)
         (void)wkim_node_stop(s->node, STOP_MS);
     wk_out_stop(s->out);
+    wk_out_source_stop(s->out_source);
     wk_ws_stop(s->ws_conns);
     for (int i = 0; i < 4 && s->tls_conns; i++)
         (void)event_base_loop(s->base, EVLOOP_NONBLOCK);

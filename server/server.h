@@ -15,6 +15,7 @@
 #include "net.h"
 #include "options.h"
 #include "out.h"
+#include "out_source.h"
 
 struct wk_tls_listener;
 struct wk_ws;
@@ -28,6 +29,7 @@ struct server {
     wkim_node *node;
     struct wk_http *http;
     struct wk_out *out; /* NULL: no webhooks */
+    struct wk_out_source *out_source; /* NULL: no data source */
     struct wk_trust trust;
     struct wk_accept *tcp, *tls, *ws, *wss; /* NULL: not configured */
     struct wk_tls_listener *tls_conns;

@@ -4,7 +4,7 @@
 
 static void free_channel(struct im_channel *ch)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < WK_LIST_KINDS; i++)
         im_members_unref(ch->lists[i]);
     wk_list_remove(&ch->sent_link);
     im_msgnos_fini(&ch->msgnos);
@@ -197,36 +197,46 @@ int im_channel_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     return WKIM_OK;
 }
 
+static void add_uids(struct im_slot *is, struct im_channel *ch, uint8_t list, struct wk_buf *uids)
+{
+    struct im_members *m;
+
+    if (im_channel_list(is, ch, list, &m) != WKIM_OK)
+        return;
+    for (uint32_t i = 0; i < m->n; i++)
+        wk_buf_str(uids, im_member_uid(m, i));
+}
+
 static void purge(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
                   uint64_t now, struct wk_call *c)
 {
     struct wk_channel_key key = im_channel_key(ch);
     uint32_t slot = wk_slot_id(is->slot);
-    struct im_members *subs;
     struct wk_buf uids = WK_BUF_INIT;
 
-    if (im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &subs) == WKIM_OK && subs->n) {
-        for (uint32_t i = 0; i < subs->n; i++)
-            wk_buf_str(&uids, im_member_uid(subs, i));
+    add_uids(is, ch, WK_LIST_SUBSCRIBER, &uids);
+    add_uids(is, ch, WK_LIST_SOURCE, &uids);
+    if (uids.n) {
         struct im_effect_spec e = { .kind = IM_EFFECT_REMOVE, .key = key, .now_ms = now };
         im_outbox_put(is, txn, id, &e, wk_buf_slice(&uids));
         if (c)
             c->stage = 1; /* effects follow */
     }
     wk_buf_fini(&uids);
-    for (uint8_t l = WK_LIST_SUBSCRIBER; l <= WK_LIST_DENY; l++) {
+    for (uint8_t l = WK_LIST_SUBSCRIBER; l < WK_LIST_KINDS; l++) {
         wk_member_delete_all(txn, slot, &key, l);
         im_members_unref(ch->lists[l]);
         ch->lists[l] = NULL;
     }
     ch->row.n_subscribers = ch->row.n_allow = ch->row.n_deny = 0;
+    ch->source_serial = 0;
     if (ch->last_seq)
         wk_message_delete_range(txn, slot, &key, 1, ch->last_seq);
     im_msgno_purge(is, txn, ch);
     ch->row.last_seq_floor = ch->last_seq; /* numbers are never given out twice */
     ch->row.retained_from = ch->last_seq + 1;
     /* Lists are loaded again from a store that does not have this batch yet: mark them empty. */
-    for (uint8_t l = WK_LIST_SUBSCRIBER; l <= WK_LIST_DENY; l++)
+    for (uint8_t l = WK_LIST_SUBSCRIBER; l < WK_LIST_KINDS; l++)
         (void)im_members_new(&ch->lists[l]);
 }
 

@@ -30,7 +30,8 @@ static void add_named(struct wk_buf *uids, uint8_t type, wkim_slice id)
     }
 }
 
-static int receivers(struct im_slot *is, struct im_channel *base, struct wk_buf *uids)
+static int receivers(struct im_slot *is, struct im_channel *base, uint8_t list,
+                     struct wk_buf *uids)
 {
     bool listed = base->type == WKIM_CHANNEL_PERSON || base->type == WKIM_CHANNEL_AGENT ||
                   base->type == WKIM_CHANNEL_LIVE;
@@ -39,7 +40,7 @@ static int receivers(struct im_slot *is, struct im_channel *base, struct wk_buf 
     add_named(uids, base->type, im_channel_id(base));
     if (listed)
         return WKIM_OK;
-    int rc = im_channel_list(is, base, WK_LIST_SUBSCRIBER, &m);
+    int rc = im_channel_list(is, base, list, &m);
     for (uint32_t i = 0; rc == WKIM_OK && i < m->n; i++)
         wk_buf_str(uids, im_member_uid(m, i));
     return rc;
@@ -48,8 +49,10 @@ static int receivers(struct im_slot *is, struct im_channel *base, struct wk_buf 
 /* Rows come with the first command and again after each change of the members: who joins later
  * starts at the first command that is sent then. */
 int im_command_rows(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
-                    const struct wk_record *r, wkim_slice list, struct wk_call *c)
+                    const struct wk_record *r, const struct im_send_head *h, struct wk_call *c)
 {
+    uint8_t kind = h->bits & IM_SEND_SOURCE ? WK_LIST_SOURCE : WK_LIST_SUBSCRIBER;
+    wkim_slice list = h->uids;
     struct im_effect_spec e = { .kind = IM_EFFECT_ENSURE, .key = im_channel_key(ch),
                                 .read_seq = r->message_seq - 1, .now_ms = r->timestamp_ms };
     struct wk_buf uids = WK_BUF_INIT;
@@ -62,7 +65,7 @@ int im_command_rows(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct 
             return rc;
         if (ch->row.conversations && ch->row.members_version == base->row.members_version)
             return WKIM_OK;
-        rc = receivers(is, base, &uids);
+        rc = receivers(is, base, kind, &uids);
         if (rc == WKIM_OK && uids.oom)
             rc = WKIM_ENOMEM;
         if (rc == WKIM_OK) {

@@ -265,6 +265,7 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
     struct wk_shard *from = wk_slot_shard(is->slot);
     struct deliver d = { .im = is->im, .blob = blob, .skip_conn = h->conn_id,
                          .skip_device = h->device_id, .stored_us = from->now_us };
+    struct im_members *held = NULL;
     bool subscribers;
 
     if (wk_record_decode(&d.record, h->record) != WKIM_OK)
@@ -273,7 +274,9 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
     d.uids = h->bits & IM_SEND_LIST ? h->uids : wk_slice(NULL, 0);
     subscribers = !(h->bits & IM_SEND_LIST) && d.record.channel_type != WKIM_CHANNEL_PERSON &&
                   d.record.channel_type != WKIM_CHANNEL_AGENT;
-    if (subscribers && im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members) != WKIM_OK)
+    if (subscribers && im_source_owns(is->im, d.record.channel_type))
+        d.members = held = im_source_receivers(is, ch);
+    else if (subscribers && im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members) != WKIM_OK)
         return;
     if (d.members && d.members->n == 0)
         d.members = NULL;
@@ -291,6 +294,7 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
         if (concerns(&d, cl, to))
             send_to(&d, to, from);
     }
+    im_members_unref(held);
 }
 
 void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wkim_slice only,
@@ -299,6 +303,7 @@ void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wki
     struct wk_cluster *cl = wk_slot_cluster(is->slot);
     struct wk_buf b = WK_BUF_INIT, one = WK_BUF_INIT;
     struct deliver d = { .im = is->im, .is_event = true };
+    struct im_members *held = NULL;
     struct im_channel *ch;
 
     if (only.n)
@@ -325,7 +330,9 @@ void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wki
     bool listed = d.uids.n || type == WKIM_CHANNEL_PERSON || type == WKIM_CHANNEL_AGENT;
     if (!d.uids.n)
         extra_receivers(&d);
-    if (rc == WKIM_OK && !listed)
+    if (rc == WKIM_OK && !listed && im_source_owns(is->im, type))
+        d.members = held = im_source_receivers(is, ch);
+    else if (rc == WKIM_OK && !listed)
         rc = im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members);
     if (rc == WKIM_OK && d.members && d.members->n == 0)
         d.members = NULL;
@@ -334,6 +341,7 @@ void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wki
         if (concerns(&d, cl, to))
             send_to(&d, to, wk_slot_shard(is->slot));
     }
+    im_members_unref(held);
     wk_blob_unref(blob);
     im_channel_trim(is);
 }

@@ -53,6 +53,7 @@ enum im_op {
     IM_EVENT_SYNC = 65,
     IM_EVENT_PUT = 66,       /* W */
     IM_EVENT_CHUNKS = 67,    /* W */
+    IM_SOURCE_SET = 80,      /* W: members as the data source named them; a list change */
     IM_LIMITS_SET = 88,      /* W */
     IM_LIMITS_GET = 89,
     IM_TRIM = 90,            /* W: history up to a number is gone */
@@ -65,6 +66,37 @@ enum im_op {
 #define IM_SYSTEM_UID "____system"
 #define IM_SYSTEM_DEVICE "____device"
 #define IM_CMD_SUFFIX "____cmd"
+
+/* Questions to the data source (webhooks.md 8); SUBSCRIBERS, ALLOW and DENY are wk_list_kinds. */
+enum im_source_cmd {
+    IM_SOURCE_SYSTEM,
+    IM_SOURCE_SUBSCRIBERS,
+    IM_SOURCE_ALLOW,
+    IM_SOURCE_DENY,
+    IM_SOURCE_INFO
+};
+enum im_source_flag { IM_SOURCE_LARGE = 1, IM_SOURCE_BAN = 2, IM_SOURCE_DISBAND = 4 };
+struct im_members;
+struct im_source_known {
+    struct im_members *members; /* counted for who asked; NULL for flags */
+    uint32_t flags;
+};
+/* All @shard of the slot.  Answers come by im_source_answered and im_source_system. */
+struct im_source_options {
+    bool system;  /* system accounts are asked for, stored ones are not loaded */
+    bool members; /* lists are asked for */
+    bool info;    /* flags too */
+    void (*ask_system)(void *user, uint32_t shard); /* not answered from inside */
+    uint64_t (*mark)(void *user, uint32_t shard); /* a moment, later than every earlier one */
+    /* WKIM_OK; WKIM_EAGAIN: it was asked; else there is no answer to be had.  What came after the
+     * moment `since` is good enough. */
+    int (*get)(void *user, uint32_t slot, int cmd, uint8_t type, wkim_slice id, uint64_t since,
+               struct im_source_known *out);
+    bool (*peek)(void *user, uint32_t slot, int cmd, uint8_t type, wkim_slice id,
+                 struct im_source_known *out); /* what was last said, however old */
+    void (*forget)(void *user, uint32_t slot, uint8_t type, wkim_slice id);
+    void (*drop)(void *user, uint32_t slot);
+};
 
 struct im;
 struct im_options {
@@ -103,6 +135,7 @@ struct im_options {
     /* The shard's part of a message's delivery is in the output queues of its connections;
      * stored_us: the clock of the round in which it was stored.  @shard; may be NULL. */
     void (*on_delivered)(void *user, const struct wk_shard *s, uint64_t stored_us);
+    struct im_source_options source;
     void *user;
 };
 
@@ -168,6 +201,24 @@ void im_conn_gone(struct im *im, struct im_conn *c); /* unregister; @shard of th
 /* Every delta of an event is in the log; any thread. */
 bool im_events_saved(const struct im *im);
 
+/* ---- data source (source.c) ------------------------------------------------------------------ */
+/* Repeated str to a counted list, sorted, each once.  Any thread.  WKIM_EPROTO, WKIM_ENOMEM. */
+int im_members_build(struct im_members **out, struct wk_cluster *c, wkim_slice uids);
+struct im_members *im_members_ref(struct im_members *m);
+void im_members_unref(struct im_members *m); /* NULL allowed */
+size_t im_members_bytes(const struct im_members *m);
+/* A question about the channel was answered, or no answer is to be had.  @shard of the slot */
+void im_source_answered(struct im *im, uint32_t slot, uint8_t type, wkim_slice id);
+/* The system accounts, or NULL: there is no answer; slow: it took so long that nobody waits for the
+ * next try.  One thread. */
+void im_source_system(struct im *im, struct im_members *uids_take, bool slow);
+struct im_source_counts {
+    uint64_t waiting; /* SENDs */
+    uint64_t refused; /* SENDs beyond the number that may wait */
+    uint64_t lost;    /* deliveries whose receivers were not known any more */
+};
+struct im_source_counts im_source_counts(const struct im *im); /* any thread */
+
 /* ---- notify queue (notify.c) ----------------------------------------------------------------- */
 /* Rows from from_id on, as repeated (u64 id, str record), at most max and, beyond the first, until
  * bytes_max; the record is empty when the message is gone.  Reader thread. */
@@ -190,7 +241,8 @@ enum im_send_bits {
     IM_SEND_API = 1,   /* system device: no sender checks */
     IM_SEND_LIST = 2,  /* receivers are listed */
     IM_SEND_NOTIFY = 4, /* set by the leader: with a row of the notify queue */
-    IM_SEND_DEVICE = 8  /* the sender's device is named: it gets no copy */
+    IM_SEND_DEVICE = 8, /* the sender's device is named: it gets no copy */
+    IM_SEND_SOURCE = 16 /* set by the leader: the members are those of WK_LIST_SOURCE */
 };
 /* Prefix of a SEND request; the record follows. */
 struct im_send_head {

@@ -32,10 +32,9 @@ struct im_members {
         uint16_t slot;
     } *v;
     struct wk_buf text;
+    uint64_t serial; /* of lists built at once: tells them apart; 0 others */
 };
 int im_members_new(struct im_members **out);
-struct im_members *im_members_ref(struct im_members *m);
-void im_members_unref(struct im_members *m);
 static inline wkim_slice im_member_uid(const struct im_members *m, uint32_t i)
 {
     return wk_slice(m->text.p + m->v[i].off, m->v[i].len);
@@ -44,6 +43,7 @@ bool im_members_has(const struct im_members *m, wkim_slice uid);
 /* Change *m (cloned first when shared).  1: changed, 0: nothing to do, < 0: WKIM_ENOMEM. */
 int im_members_add(struct im_members **m, struct wk_cluster *c, wkim_slice uid);
 int im_members_remove(struct im_members **m, wkim_slice uid);
+bool im_members_same(const struct im_members *a, const struct im_members *b);
 
 /* Fingerprints of the newest client_msg_nos of a channel (msgno.c). */
 struct im_msgnos {
@@ -61,7 +61,8 @@ struct im_channel {
     struct wk_row_channel row;
     bool row_stored;
     uint64_t last_seq;
-    struct im_members *lists[4]; /* by enum wk_list_kind; NULL: not loaded */
+    struct im_members *lists[WK_LIST_KINDS]; /* by enum wk_list_kind; NULL: not loaded */
+    uint64_t source_serial;      /* answer of the data source that WK_LIST_SOURCE agrees with */
     struct im_msgnos msgnos;
     struct wk_buf sent_uid;      /* sender of the newest numbers whose row is not written yet */
     uint64_t sent_seq;
@@ -108,10 +109,27 @@ struct im_slot {
     struct wk_list effects;    /* outbox runs under way */
     struct wk_timer outbox_retry; /* looks at the outbox again */
     struct im_events *events;
+    struct wk_map sources;     /* struct im_source: channels whose SENDs wait for the data source */
+};
+
+/* The node's answer about system accounts on its way to a shard. */
+struct im_system_news {
+    struct wk_post post;
+    struct im *im;
+    _Atomic(struct im_members *) uids; /* NULL: there is no answer */
+    _Atomic bool queued, slow;
 };
 
 struct im_shard {
     struct wk_map system_uids; /* struct im_system_uid */
+    struct im_members *system_source; /* as the data source said; NULL: it did not yet */
+    bool system_asked, system_slow;   /* slow: nobody waits for the next try */
+    uint64_t system_failed_at;        /* a moment (im_source_options.mark) */
+    struct im_system_news system_news;
+    struct wk_list system_waiters;    /* struct im_source.system_link */
+    uint32_t waiting;                 /* SENDs that wait for the data source */
+    size_t waiting_bytes;
+    uint64_t source_log_ms;           /* no line about receivers before */
     struct wk_list deliveries; /* of fanout.c */
     struct im_counters count;
 };
@@ -120,6 +138,7 @@ struct im {
     struct im_options opt;
     _Atomic uint64_t event_streams, event_bytes; /* in memory */
     _Atomic uint64_t event_unsaved; /* slots with deltas that are not in the log yet */
+    _Atomic uint64_t source_waiting, source_refused, source_lost;
     struct im_shard *shards;
 };
 
@@ -137,19 +156,29 @@ int im_channel_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_channel_delete_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
                             struct wk_call *c);
 /* list.c */
-int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
-                         struct wk_call *c);
+/* source: of IM_SOURCE_SET */
+int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, bool source,
+                         wkim_slice in, struct wk_call *c);
 enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_list_get_handle(struct im_slot *is, struct wk_call *c);
-/* permission.c: WKIM_REASON_SUCCESS or the refusal */
+/* permission.c: WKIM_REASON_SUCCESS or the refusal; known NULL: only what is stored counts */
+struct im_known;
 uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r,
-                          bool api);
-uint8_t im_permit_peer(struct im_slot *is, wkim_slice from, wkim_slice to);
+                          bool api, const struct im_known *known);
+uint8_t im_permit_peer(struct im_slot *is, wkim_slice from, wkim_slice to,
+                       const struct im_known *known);
+/* Who is asked for no membership, and who for no ban: types 3, 6, 10, 11. */
+bool im_open_type(uint8_t type);
 /* message.c */
 /* Receivers that the id itself names (without the command suffix): at most two, never the same. */
 size_t im_named_uids(uint8_t type, wkim_slice base_id, wkim_slice out[2]);
 enum wk_call_result im_send_peer_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c);
+/* The same once everything is known; may be IM_SEND_WAITS. */
+enum wk_call_result im_send_peer_admit(struct im_slot *is, struct wk_call *c,
+                                       const struct im_known *known);
+enum wk_call_result im_send_admit(struct im_slot *is, struct wk_call *c,
+                                  const struct im_known *known);
 int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
                   struct wk_call *c);
 bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c);
@@ -183,6 +212,26 @@ void im_offline_done(struct im_offline *o);
 void im_fanout_drop_all(struct im *im);
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
                const struct im_send_head *h);
+/* source.c */
+#define IM_SEND_WAITS ((enum wk_call_result)-1) /* of the two below: an answer is missing */
+struct im_known {                  /* what the data source said of one SEND */
+    struct im_source *source;      /* NULL: the first look, nothing waits yet */
+    struct im_members *lists[WK_LIST_KINDS];
+    bool members;                  /* lists count instead of the stored ones */
+    uint32_t failed;               /* bits 1 << im_source_cmd: no answer was to be had */
+    uint32_t flags;                /* enum im_source_flag */
+};
+/* IM_SEND and IM_SEND_PEER of a node with a data source: at once, or when it has answered. */
+enum wk_call_result im_source_admit(struct im_slot *is, struct wk_call *c);
+/* Whether the members have their conversations; else they are being made. */
+bool im_source_settled(struct im_slot *is, struct im_channel *ch, const struct im_known *k);
+/* Who gets messages of the channel, counted; NULL nobody or not known. */
+struct im_members *im_source_receivers(struct im_slot *is, struct im_channel *ch);
+bool im_source_owns(const struct im *im, uint8_t type); /* members come from the data source */
+void im_source_forget(struct im_slot *is, wkim_slice in); /* in: begins with a channel key */
+void im_source_open(struct im_slot *is, uint64_t seed);
+void im_source_close(struct im_slot *is);
+void im_source_free(struct im *im);
 /* presence.c */
 enum wk_call_result im_login_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_online_handle(struct im_slot *is, struct wk_call *c);
@@ -238,9 +287,9 @@ int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
                 const struct wk_channel_key *ch, const struct wk_row_conversation *row);
 /* command.c */
 bool im_is_command(wkim_slice stored_id);
-/* Rows of the receivers of a stored command; list: the receivers, when the sender named them. */
+/* Rows of the receivers of a stored command; h names them when the sender did. */
 int im_command_rows(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
-                    const struct wk_record *r, wkim_slice list, struct wk_call *c);
+                    const struct wk_record *r, const struct im_send_head *h, struct wk_call *c);
 enum wk_call_result im_cmd_sync_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_cmd_heads_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_cmd_ack_handle(struct im_slot *is, struct wk_call *c);

@@ -9,16 +9,18 @@ struct change {
     wkim_slice uids; /* repeated str */
 };
 
-static int decode(struct change *ch, wkim_slice in)
+static int decode(struct change *ch, wkim_slice in, bool source)
 {
     struct wk_cursor c = wk_cursor(in);
+    uint8_t first = source ? WK_LIST_SOURCE : WK_LIST_SUBSCRIBER;
+    uint8_t last = source ? WK_LIST_SOURCE : WK_LIST_DENY;
 
     im_channel_key_decode(&c, &ch->key);
     ch->list = wk_cursor_u8(&c);
     ch->op = wk_cursor_u8(&c);
     ch->now_ms = wk_cursor_u64(&c);
     ch->uids = wk_cursor_rest(&c);
-    if (c.bad || ch->list < WK_LIST_SUBSCRIBER || ch->list > WK_LIST_DENY)
+    if (c.bad || ch->list < first || ch->list > last)
         return WKIM_EPROTO;
     struct wk_cursor u = wk_cursor(ch->uids);
     while (wk_cursor_left(&u)) {
@@ -35,18 +37,21 @@ enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c)
     struct change ch;
     (void)is;
 
-    if (decode(&ch, wk_blob_slice(c->in)) != WKIM_OK) {
+    if (decode(&ch, wk_blob_slice(c->in), c->op == IM_SOURCE_SET) != WKIM_OK) {
         c->code = WKIM_EINVAL;
         return WK_CALL_DONE;
     }
     return WK_CALL_PROPOSE;
 }
 
-static uint64_t *count_of(struct wk_row_channel *row, uint8_t list)
+static void set_count(struct wk_row_channel *row, uint8_t list, uint64_t n)
 {
-    return list == WK_LIST_SUBSCRIBER ? &row->n_subscribers
-           : list == WK_LIST_ALLOW    ? &row->n_allow
-                                      : &row->n_deny;
+    if (list == WK_LIST_SUBSCRIBER)
+        row->n_subscribers = n;
+    else if (list == WK_LIST_ALLOW)
+        row->n_allow = n;
+    else if (list == WK_LIST_DENY)
+        row->n_deny = n;
 }
 
 struct lists {
@@ -131,7 +136,7 @@ static void effects(struct lists *l, uint64_t id, struct wk_call *call)
 
     if (c->key.type == WKIM_CHANNEL_LIVE)
         return;
-    if (c->list == WK_LIST_SUBSCRIBER) {
+    if (c->list == WK_LIST_SUBSCRIBER || c->list == WK_LIST_SOURCE) {
         /* A set may remove and add: the removals get the next id. */
         if (l->removed.n) {
             e.kind = IM_EFFECT_REMOVE;
@@ -158,14 +163,14 @@ static void effects(struct lists *l, uint64_t id, struct wk_call *call)
         call->stage |= 1;
 }
 
-int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
-                         struct wk_call *call)
+int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, bool source,
+                         wkim_slice in, struct wk_call *call)
 {
     struct change c;
     struct lists l = { .is = is, .txn = txn, .change = &c };
     struct im_members *m;
 
-    if (decode(&c, in) != WKIM_OK)
+    if (decode(&c, in, source) != WKIM_OK)
         return WKIM_OK;
     int rc = im_channel_get(is, c.key.type, c.key.id, &l.channel);
     if (rc == WKIM_OK)
@@ -183,7 +188,7 @@ int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wk
         rc = WKIM_ENOMEM;
     if (rc == WKIM_OK) {
         struct wk_row_channel *row = &l.channel->row;
-        *count_of(row, c.list) = (*slot)->n;
+        set_count(row, c.list, (*slot)->n);
         row->members_version++;
         row->updated_ms = c.now_ms;
         if (c.list == WK_LIST_SUBSCRIBER && c.op == WKIM_LIST_ADD)

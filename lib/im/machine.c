@@ -22,6 +22,7 @@ static int slot_open(void *user, struct wk_slot *slot)
     wk_list_init(&is->lru);
     wk_list_init(&is->effects);
     wk_list_init(&is->sent);
+    im_source_open(is, seed + 4);
     if (im_events_open(is, seed + 3) != WKIM_OK) {
         wk_free(is);
         return WKIM_ENOMEM;
@@ -40,6 +41,7 @@ static void slot_close(void *user, struct wk_slot *slot)
     if (is->im->opt.on_close)
         is->im->opt.on_close(is->im->opt.user, wk_slot_id(slot));
     im_events_close(is);
+    im_source_close(is);
     im_outbox_drop_all(is);
     im_channel_drop_all(is);
     im_users_drop_all(is);
@@ -62,7 +64,7 @@ static void slot_lead(void *user, struct wk_slot *slot)
     im_outbox_recover(is);
     if (im->opt.on_lead)
         im->opt.on_lead(im->opt.user, wk_slot_id(slot));
-    if (wk_slot_id(slot) == 0 && im_system_load(is) != WKIM_OK)
+    if (wk_slot_id(slot) == 0 && !im->opt.source.system && im_system_load(is) != WKIM_OK)
         wk_log(im->opt.log, WK_LOG_ERROR, "im", "system_accounts_not_loaded", "slot=0");
 }
 
@@ -77,7 +79,8 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_SEND_PEER: return im_send_peer_handle(is, c);
     case IM_SEND: return im_send_handle(is, c);
     case IM_CHANNEL_GET: return im_channel_get_handle(is, c);
-    case IM_LIST_CHANGE: return im_list_change_handle(is, c);
+    case IM_LIST_CHANGE:
+    case IM_SOURCE_SET: return im_list_change_handle(is, c);
     case IM_LIST_GET: return im_list_get_handle(is, c);
     case IM_TOKEN_SET: return im_token_set_handle(is, c);
     case IM_ONLINE: return im_online_handle(is, c);
@@ -129,7 +132,8 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_SEND: return im_send_apply(is, txn, id, in, c);
     case IM_CHANNEL_SET: return im_channel_set_apply(is, txn, in);
     case IM_CHANNEL_DELETE: return im_channel_delete_apply(is, txn, id, in, c);
-    case IM_LIST_CHANGE: return im_list_change_apply(is, txn, id, in, c);
+    case IM_LIST_CHANGE:
+    case IM_SOURCE_SET: return im_list_change_apply(is, txn, id, op == IM_SOURCE_SET, in, c);
     case IM_TOKEN_SET: return im_token_set_apply(is, txn, in);
     case IM_DEVICE_QUIT: return im_device_quit_apply(is, txn, in);
     case IM_SYSTEM_CHANGE: return im_system_change_apply(is, txn, in);
@@ -145,6 +149,14 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_EVENT_CHUNKS: return im_event_chunks_apply(is, txn, in);
     default: return WKIM_EVERSION; /* written by a newer version: applying the rest would diverge */
     }
+}
+
+static bool run_effects(struct im_slot *is, uint64_t id, struct wk_call *c)
+{
+    if (!c->stage)
+        return true;
+    im_outbox_start(is, id, c);
+    return false;
 }
 
 static bool applied(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, wkim_slice in,
@@ -164,12 +176,14 @@ static bool applied(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, 
     case IM_SYSTEM_CHANGE:
         c->code = im_system_publish(is, in);
         return true;
+    case IM_CHANNEL_SET:
+        im_source_forget(is, in);
+        return true;
     case IM_LIST_CHANGE:
     case IM_CHANNEL_DELETE:
-        if (!c->stage)
-            return true;
-        im_outbox_start(is, id, c);
-        return false;
+        im_source_forget(is, in);
+        return run_effects(is, id, c);
+    case IM_SOURCE_SET: return run_effects(is, id, c);
     default: return true;
     }
 }
@@ -207,8 +221,11 @@ int im_new(struct im **out, const struct im_options *opt)
         return WKIM_ENOMEM;
     im->opt = *opt;
     im->shards = wk_calloc(opt->n_shards, sizeof(*im->shards));
-    for (uint32_t i = 0; im->shards && i < opt->n_shards; i++)
+    for (uint32_t i = 0; im->shards && i < opt->n_shards; i++) {
         wk_list_init(&im->shards[i].deliveries);
+        wk_list_init(&im->shards[i].system_waiters);
+        im->shards[i].system_news.im = im;
+    }
     if (!im->shards || wk_random_bytes(&seed, sizeof(seed)) != WKIM_OK) {
         im_free(im);
         return WKIM_ENOMEM;
@@ -236,6 +253,7 @@ void im_free(struct im *im)
         return;
     if (im->shards)
         im_fanout_drop_all(im);
+    im_source_free(im);
     im_system_free(im);
     wk_free(im->shards);
     wk_free(im);

@@ -1,6 +1,7 @@
 /* Sorted, counted lists of uids.  Deliveries hold a reference while they run, so a change
  * clones. */
 #include "im/internal.h"
+#include <stdlib.h>
 
 int im_members_new(struct im_members **out)
 {
@@ -145,4 +146,87 @@ int im_members_remove(struct im_members **mp, wkim_slice uid)
     if (m->n % 1024 == 0)
         compact_text(m);
     return 1;
+}
+
+/* ---- a whole list at once -------------------------------------------------------------------- */
+
+static int by_uid(const void *a, const void *b, void *text)
+{
+    const struct im_member *x = a, *y = b;
+    const uint8_t *p = text;
+
+    return compare(wk_slice(p + x->off, x->len), wk_slice(p + y->off, y->len));
+}
+
+static int count_uids(wkim_slice uids, uint32_t *n)
+{
+    struct wk_cursor c = wk_cursor(uids);
+
+    for (*n = 0; wk_cursor_left(&c); ++*n) {
+        wkim_slice uid = wk_cursor_str(&c);
+        if (c.bad || uid.n > WK_ID_BYTES_MAX || *n == UINT32_MAX)
+            return WKIM_EPROTO;
+    }
+    return WKIM_OK;
+}
+
+static void sort_unique(struct im_members *m)
+{
+    bool sorted = true;
+    uint32_t n = 0;
+
+    for (uint32_t i = 1; i < m->n && sorted; i++)
+        sorted = compare(im_member_uid(m, i - 1), im_member_uid(m, i)) < 0;
+    if (sorted)
+        return;
+    qsort_r(m->v, m->n, sizeof(*m->v), by_uid, m->text.p);
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (n == 0 || compare(im_member_uid(m, n - 1), im_member_uid(m, i)) != 0)
+            m->v[n++] = m->v[i];
+    }
+    m->n = n;
+}
+
+int im_members_build(struct im_members **out, struct wk_cluster *c, wkim_slice uids)
+{
+    static _Atomic uint64_t serials;
+    struct im_members *m;
+    uint32_t n;
+    int rc = uids.n > UINT32_MAX ? WKIM_ETOOBIG : count_uids(uids, &n);
+
+    if (rc == WKIM_OK)
+        rc = im_members_new(&m);
+    if (rc != WKIM_OK)
+        return rc;
+    m->serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed) + 1;
+    m->v = wk_malloc((size_t)n * sizeof(*m->v) + 1);
+    m->cap = n;
+    if (!m->v || wk_buf_reserve(&m->text, uids.n - n) != WKIM_OK) {
+        im_members_unref(m);
+        return WKIM_ENOMEM;
+    }
+    struct wk_cursor cur = wk_cursor(uids);
+    while (m->n < n) {
+        wkim_slice uid = wk_cursor_str(&cur);
+        m->v[m->n++] = (struct im_member){ (uint32_t)m->text.n, (uint16_t)uid.n,
+                                           (uint16_t)wk_cluster_slot_of(c, uid) };
+        wk_buf_bytes(&m->text, uid.p, uid.n);
+    }
+    sort_unique(m);
+    *out = m;
+    return WKIM_OK;
+}
+
+size_t im_members_bytes(const struct im_members *m)
+{
+    return sizeof(*m) + m->text.cap + (size_t)m->cap * sizeof(*m->v);
+}
+
+bool im_members_same(const struct im_members *a, const struct im_members *b)
+{
+    bool same = a->n == b->n;
+
+    for (uint32_t i = 0; same && i < a->n; i++)
+        same = wk_slice_eq(im_member_uid(a, i), im_member_uid(b, i));
+    return same;
 }

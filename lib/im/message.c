@@ -147,6 +147,17 @@ static enum wk_call_result refuse(struct wk_call *c, uint8_t reason, int64_t mes
 
 enum wk_call_result im_send_peer_handle(struct im_slot *is, struct wk_call *c)
 {
+    return is->im->opt.source.system ? im_source_admit(is, c) : im_send_peer_admit(is, c, NULL);
+}
+
+enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
+{
+    return is->im->opt.source.system ? im_source_admit(is, c) : im_send_admit(is, c, NULL);
+}
+
+enum wk_call_result im_send_peer_admit(struct im_slot *is, struct wk_call *c,
+                                       const struct im_known *known)
+{
     struct im_send_head h;
     struct wk_record r;
 
@@ -154,7 +165,7 @@ enum wk_call_result im_send_peer_handle(struct im_slot *is, struct wk_call *c)
         wk_record_decode(&r, h.record) != WKIM_OK)
         return refuse(c, WKIM_REASON_SYSTEM_ERROR, 0);
     wkim_slice to = im_peer(im_base_id(r.channel_id), r.from_uid);
-    uint8_t reason = im_permit_peer(is, r.from_uid, to);
+    uint8_t reason = im_permit_peer(is, r.from_uid, to, known);
     im_channel_trim(is);
     if (reason != WKIM_REASON_SUCCESS)
         return refuse(c, reason, r.message_id);
@@ -163,7 +174,19 @@ enum wk_call_result im_send_peer_handle(struct im_slot *is, struct wk_call *c)
     return WK_CALL_PENDING;
 }
 
-enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
+/* Bits of the command, so that every replica writes the same rows whatever its configuration. */
+static uint8_t leader_bits(const struct im_slot *is, uint8_t bits, const struct im_known *known)
+{
+    bits &= (uint8_t)~(IM_SEND_NOTIFY | IM_SEND_SOURCE);
+    if (is->im->opt.notify)
+        bits |= IM_SEND_NOTIFY;
+    if (known && known->members)
+        bits |= IM_SEND_SOURCE;
+    return bits;
+}
+
+enum wk_call_result im_send_admit(struct im_slot *is, struct wk_call *c,
+                                  const struct im_known *known)
 {
     struct im_send_head h;
     struct wk_record r;
@@ -179,11 +202,15 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
     /* Commands obey the flags and lists of the channel they belong to. */
     if (im_channel_get(is, r.channel_type, im_base_id(r.channel_id), &ch) != WKIM_OK)
         return refuse(c, WKIM_REASON_SYSTEM_ERROR, r.message_id);
-    uint8_t reason = im_permit_channel(is, ch, &r, h.bits & IM_SEND_API);
+    uint8_t reason = im_permit_channel(is, ch, &r, h.bits & IM_SEND_API, known);
+    if (reason == WKIM_REASON_SUCCESS && known && known->failed & 1u << IM_SOURCE_SUBSCRIBERS)
+        reason = WKIM_REASON_SYSTEM_ERROR; /* nobody could be told of the message */
     if (reason != WKIM_REASON_SUCCESS) {
         im_channel_trim(is);
         return refuse(c, reason, r.message_id);
     }
+    if (known && !(r.flags & WKIM_FLAG_NO_PERSIST) && !im_source_settled(is, ch, known))
+        return IM_SEND_WAITS;
     c->reason = WKIM_REASON_SUCCESS;
     wk_record_patch(c->in->p + (h.record.p - c->in->p), 0, wk_slot_shard(is->slot)->wall_ms);
     if (r.flags & WKIM_FLAG_NO_PERSIST) {
@@ -193,9 +220,7 @@ enum wk_call_result im_send_handle(struct im_slot *is, struct wk_call *c)
         im_channel_trim(is);
         return WK_CALL_DONE;
     }
-    /* In the command, so that every replica writes the same rows whatever its configuration. */
-    c->in->p[0] =
-        (uint8_t)(is->im->opt.notify ? h.bits | IM_SEND_NOTIFY : h.bits & ~IM_SEND_NOTIFY);
+    c->in->p[0] = leader_bits(is, h.bits, known);
     im_channel_trim(is);
     return WK_CALL_PROPOSE;
 }
@@ -299,7 +324,7 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
             c->stage = 0;
         }
         if (im_is_command(r.channel_id))
-            rc = im_command_rows(is, txn, id, ch, &r, h.uids, c);
+            rc = im_command_rows(is, txn, id, ch, &r, &h, c);
         else
             first_message(is, txn, id, ch, &r, c);
     }

@@ -123,31 +123,45 @@ void im_device_quit_applied(struct im_slot *is, wkim_slice in)
 
 struct im_system_uid {
     struct wk_map_entry entry;
+    bool removed; /* the data source may say otherwise */
     uint16_t n;
     uint8_t uid[];
 };
 
 bool im_is_system(struct im *im, uint32_t shard, wkim_slice uid)
 {
-    return wk_slice_eq(uid, WK_LIT(IM_SYSTEM_UID)) ||
-           wk_map_get(&im->shards[shard].system_uids, uid);
+    const struct im_shard *sh = &im->shards[shard];
+    const struct wk_map_entry *e;
+
+    if (wk_slice_eq(uid, WK_LIT(IM_SYSTEM_UID)))
+        return true;
+    e = wk_map_get(&sh->system_uids, uid);
+    if (e)
+        return !WK_CONTAINER(e, struct im_system_uid, entry)->removed;
+    return sh->system_source && im_members_has(sh->system_source, uid);
 }
 
-static void change_copy(struct wk_map *m, bool add, wkim_slice uid)
+/* With a data source a removal is remembered while its answer is missing or names the uid. */
+static void change_copy(const struct im *im, struct im_shard *sh, bool add, wkim_slice uid)
 {
-    struct wk_map_entry *e = wk_map_get(m, uid);
+    struct wk_map_entry *e = wk_map_get(&sh->system_uids, uid);
+    bool remember = !add && im->opt.source.system &&
+                    (!sh->system_source || im_members_has(sh->system_source, uid));
 
-    if (!add && e) {
-        wk_map_remove(m, e);
+    if (e && (add || remember)) {
+        WK_CONTAINER(e, struct im_system_uid, entry)->removed = !add;
+    } else if (e) {
+        wk_map_remove(&sh->system_uids, e);
         wk_free(WK_CONTAINER(e, struct im_system_uid, entry));
-    } else if (add && !e) {
+    } else if (add || remember) {
         struct im_system_uid *s = wk_calloc(1, sizeof(*s) + uid.n + 1);
         if (!s)
             return;
         s->n = (uint16_t)uid.n;
+        s->removed = !add;
         if (uid.n)
             memcpy(s->uid, uid.p, uid.n);
-        if (wk_map_put(m, &s->entry, wk_slice(s->uid, uid.n)) != WKIM_OK)
+        if (wk_map_put(&sh->system_uids, &s->entry, wk_slice(s->uid, uid.n)) != WKIM_OK)
             wk_free(s);
     }
 }
@@ -165,7 +179,7 @@ static void take_publication(struct wk_shard *s, struct wk_post *p)
     bool add = wk_cursor_u8(&c);
 
     while (wk_cursor_left(&c) && !c.bad)
-        change_copy(&pub->im->shards[s->index].system_uids, add, wk_cursor_str(&c));
+        change_copy(pub->im, &pub->im->shards[s->index], add, wk_cursor_str(&c));
     wk_blob_unref(pub->bytes);
     wk_free(pub);
 }

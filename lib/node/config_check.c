@@ -305,6 +305,15 @@ static void check_words(struct report *r)
         say(r, 0, "webhook.httpAddr", "is not used because webhook.grpcAddr is set");
 }
 
+static void check_datasource(struct report *r)
+{
+    if (on(r, "datasource.membersOn") && !filled(r, "datasource.addr"))
+        say(r, 1, "datasource.addr", "required when datasource.membersOn is true");
+    if (on(r, "datasource.channelInfoOn") && filled(r, "datasource.addr") &&
+        !on(r, "datasource.membersOn"))
+        say(r, 0, "datasource.channelInfoOn", "has no effect while datasource.membersOn is false");
+}
+
 int wkim_config_check(const wkim_config *c, void (*report)(void *user, int level, const char *text),
                       void *user)
 {
@@ -321,5 +330,6 @@ int wkim_config_check(const wkim_config *c, void (*report)(void *user, int level
     check_accounts(&r);
     check_exposure(&r);
     check_words(&r);
+    check_datasource(&r);
     return r.errors;
 }

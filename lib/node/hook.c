@@ -4,6 +4,7 @@
 #include "hook/hook.h"
 #include "node/config.h"
 #include "node/reply.h"
+#include "node/source.h"
 
 #define REMOVE_DELAY_MS 100 /* rows removed together in one command */
 #define REMOVE_IDS_MAX 512
@@ -92,6 +93,8 @@ int wkim_reply_hook(wkim_reply *reply, wkim_hook_request *out)
     if (!reply || reply->kind != WKIM_EVENT_HOOK || !out ||
         out->size < offsetof(wkim_hook_request, items))
         return WKIM_EINVAL;
+    if (wk_node_source_is(reply))
+        return wk_node_source_describe(reply, out);
     struct wk_webhook_request *r = reply->released;
     if (wk_webhook_body(r) != WKIM_OK)
         return WKIM_ENOMEM;
@@ -110,7 +113,7 @@ int wkim_reply_hook(wkim_reply *reply, wkim_hook_request *out)
 
 void wkim_hook_answer(wkim_reply *reply, int ok)
 {
-    if (reply && reply->kind == WKIM_EVENT_HOOK)
+    if (reply && reply->kind == WKIM_EVENT_HOOK && !wk_node_source_is(reply))
         ((struct wk_webhook_request *)reply->released)->ok = ok == 1;
     wkim_reply_free(reply);
 }

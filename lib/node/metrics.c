@@ -1,5 +1,6 @@
 /* /metrics: what the rooms count becomes one view, the table says what is shown of it. */
 #include "node/hook.h"
+#include "node/source.h"
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include "proto/codec.h"
@@ -281,6 +282,7 @@ int wkim_node_metrics(wkim_node *n, char **out)
         wk_metric_put(&b, &table[i], v);
     wk_free(v);
     wk_node_hook_metrics(n, &b);
+    wk_node_source_metrics(n, &b);
     wk_buf_u8(&b, 0);
     if (b.oom) {
         wk_buf_fini(&b);

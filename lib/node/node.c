@@ -10,6 +10,7 @@
 #include "node/config.h"
 #include "node/hook.h"
 #include "node/reply.h"
+#include "node/source.h"
 
 static char *copy_text(const wkim_config *cfg, const char *key)
 {
@@ -202,8 +203,12 @@ static int make_im(struct wkim_node *n, wkim_error *err)
                             .on_delivered = delivered,
                             .user = n };
 
-    if (wk_node_hook_setup(n, &o, err) != WKIM_OK)
-        return WKIM_ENOMEM;
+    int rc = wk_node_hook_setup(n, &o, err);
+
+    if (rc == WKIM_OK)
+        rc = wk_node_source_setup(n, &o, err);
+    if (rc != WKIM_OK)
+        return rc;
     return im_new(&n->im, &o) == WKIM_OK ? WKIM_OK : wk_fail(err, WKIM_ENOMEM, "im: out of memory");
 }
 
@@ -262,6 +267,8 @@ int wkim_node_start(wkim_node *n, wkim_error *err)
         rc = make_cluster(n, err);
     if (rc == WKIM_OK)
         rc = wk_node_hook_start(n, err);
+    if (rc == WKIM_OK)
+        rc = wk_node_source_start(n, err);
     for (uint32_t i = 0; rc == WKIM_OK && i < n->n_shards; i++)
         rc = wk_loop_start(n->per[i].loop, err);
     if (rc != WKIM_OK)
@@ -382,6 +389,7 @@ void wkim_node_free(wkim_node *n)
         drain_shards(n);
     }
     wk_node_hook_free(n);
+    wk_node_source_free(n);
     im_free(n->im);
     for (uint32_t i = 0; n->per && n->shards && i < n->n_shards; i++) {
         struct wk_node_shard *p = &n->per[i];

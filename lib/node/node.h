@@ -127,6 +127,8 @@ struct wkim_node {
     struct wk_events_target events;
     struct wkim_queue *hook_queue; /* counted; NULL: nobody carries webhooks */
     struct wk_node_hooks *hook;    /* NULL: no webhooks */
+    struct wkim_queue *source_queue; /* counted; NULL: nobody carries questions */
+    struct wk_node_source *source; /* NULL: no data source */
     _Atomic uint32_t event_mask;
     uint64_t start_unix_ms;
     pthread_mutex_t metrics_lock;  /* what follows */

@@ -128,7 +128,13 @@ int wk_channel_get(struct wk_store *s, uint32_t slot, const struct wk_channel_ke
                    struct wk_row_channel *out);
 
 /* Three lists of uids per channel. */
-enum wk_list_kind { WK_LIST_SUBSCRIBER = 1, WK_LIST_ALLOW = 2, WK_LIST_DENY = 3 };
+enum wk_list_kind {
+    WK_LIST_SUBSCRIBER = 1,
+    WK_LIST_ALLOW = 2,
+    WK_LIST_DENY = 3,
+    WK_LIST_SOURCE = 4, /* who the data source last named as subscribers */
+    WK_LIST_KINDS = 5
+};
 struct wk_row_member { uint64_t id, created_ms, updated_ms; uint64_t join_seq; };
 void wk_member_put(struct wk_txn *t, uint32_t slot, const struct wk_channel_key *ch, uint8_t list,
                    wkim_slice uid, const struct wk_row_member *row);

@@ -239,7 +239,7 @@ static int record_write(struct wk_log_store *l, struct wk_log_pending *p, struct
     }
     size_t cap_want = need > WK_LOG_SCRATCH_BYTES ? need : WK_LOG_SCRATCH_BYTES;
     if ((l->scratch_n == 0 && wk_log_grow(&l->scratch, &l->scratch_cap, cap_want, 1)) ||
-        wk_log_grow(&l->parts, &l->part_cap, l->n_parts + parts, sizeof(*l->parts)))
+        wk_log_grow(&l->parts, &l->part_cap, l->n_parts + parts + 1, sizeof(*l->parts)))
         return wk_fail(err, WKIM_ENOMEM, "log: no memory for an append");
     uint8_t *start = l->scratch + l->scratch_n;
     uint8_t *at = tables_put(p, start + WK_LOG_HEAD_BYTES, &n_runs);

@@ -129,6 +129,12 @@ static int fs_allocate(void *user, int fd, uint64_t n)
     return result(fallocate(fd, 0, 0, (off_t)n));
 }
 
+static void fs_forget(void *user, int fd)
+{
+    (void)user;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static int fs_rename(void *user, const char *from, const char *to)
 {
     return result(renameat(dir_of(user), from, dir_of(user), to));
@@ -187,7 +193,8 @@ int wk_fs_posix_new(struct wk_fs *out, const char *dir, struct wkim_error *err)
                            .rename = fs_rename,
                            .unlink = fs_unlink,
                            .sync_dir = fs_sync_dir,
-                           .list = fs_list };
+                           .list = fs_list,
+                           .forget = fs_forget };
     return WKIM_OK;
 }
 

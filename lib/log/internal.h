@@ -21,7 +21,7 @@
 #define WK_LOG_COPY_BYTES_MAX 2048 /* smaller entries are copied, larger ones go by reference */
 #define WK_LOG_CALL_BYTES_MAX (1ull << 31)
 #define WK_LOG_SPARES_MAX 6 /* segments kept to be written again: what one purge gives back */
-#define WK_LOG_PREPARED_MAX 2 /* segments written ahead in the life of a process */
+#define WK_LOG_PREPARED_MAX 1 /* segments written ahead in the life of a process */
 #define WK_LOG_PREPARE_PART 16 /* once a segment is used by this part */
 #define WK_LOG_SEGMENT_BYTES_MAX (1ull << 30)
 #define WK_LOG_NO_GROUP UINT32_MAX

@@ -34,6 +34,7 @@ struct wk_fs {
     int (*unlink)(void *user, const char *name);
     int (*sync_dir)(void *user);
     int (*list)(void *user, void (*each)(void *arg, const char *name), void *arg);
+    void (*forget)(void *user, int fd); /* what is cached of it is not wanted; may be NULL */
 };
 /* POSIX implementation rooted at `dir` (created 0750). */
 int wk_fs_posix_new(struct wk_fs *out, const char *dir, struct wkim_error *err);

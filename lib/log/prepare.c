@@ -4,7 +4,7 @@
 #include "log/internal.h"
 
 #define TEMPORARY "prepare.tmp"
-#define CHUNK_BYTES (1u << 20)
+#define CHUNK_BYTES (4u << 20)
 #define FIRST_NAME UINT32_C(4294967294) /* names of spares are numbers no segment will ever have */
 
 /* The number of the next prepared file, 0 when none is wanted. */
@@ -52,6 +52,8 @@ int wk_log_prepare(struct wk_log_store *l)
         return rc;
     (void)l->fs.allocate(l->fs.user, fd, l->opt.segment_bytes); /* in one piece where possible */
     rc = fill(l, fd);
+    if (l->fs.forget) /* zeros in large pages, each of which would count as written at every sync */
+        l->fs.forget(l->fs.user, fd);
     l->fs.close(l->fs.user, fd);
     wk_log_spare_name(name, number);
     if (rc == WKIM_OK)

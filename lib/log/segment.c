@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include "base/hash.h"
 
+#define PAGE_BYTES 4096u
+
 void wk_log_seg_name(char out[WK_LOG_NAME_BYTES], uint32_t seq)
 {
     snprintf(out, WK_LOG_NAME_BYTES, "%010u.seg", seq);
@@ -107,7 +109,7 @@ int wk_log_state_reserve(struct wk_log_store *l)
     size_t need = WK_LOG_HEAD_BYTES + (l->n_groups + 1) * WK_LOG_STATE_BYTES;
 
     if (wk_log_grow(&l->scratch, &l->scratch_cap, need, 1) ||
-        wk_log_grow(&l->parts, &l->part_cap, 1, sizeof(*l->parts)))
+        wk_log_grow(&l->parts, &l->part_cap, 2, sizeof(*l->parts)))
         return WKIM_ENOMEM;
     return WKIM_OK;
 }
@@ -150,12 +152,18 @@ int wk_log_seg_switch(struct wk_log_store *l, struct wkim_error *err)
     return rc ? wk_log_broken(l, err, rc, "syncing the folder") : WKIM_OK;
 }
 
+/* Whole pages are written: in a file that was written before, the kernel would have to read the
+ * rest of the last one from the disk first.  The zeros behind the end are written over later. */
 int wk_log_flush(struct wk_log_store *l, struct wkim_error *err)
 {
+    static const uint8_t zeros[PAGE_BYTES];
     struct wk_log_seg *cur = wk_log_current(l);
 
     if (l->n_parts == 0)
         return WKIM_OK;
+    const size_t over = (cur->end + l->parts_bytes) % PAGE_BYTES;
+    if (over) /* the room was made with the parts */
+        l->parts[l->n_parts++] = wk_slice(zeros, PAGE_BYTES - over);
     int rc = l->fs.pwritev(l->fs.user, cur->fd, l->parts, l->n_parts, cur->end);
     if (rc)
         return wk_log_broken(l, err, rc, "write");

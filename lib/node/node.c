@@ -53,7 +53,7 @@ static void read_settings(struct wkim_node *n, const wkim_config *cfg)
 int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err)
 {
     struct wkim_node *n;
-    uint64_t cores = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     if (!out || !cfg)
         return wk_fail(err, WKIM_EINVAL, "wkim_node_new: no configuration");
@@ -64,7 +64,9 @@ int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err)
     pthread_mutex_init(&n->api_lock, NULL);
     pthread_mutex_init(&n->metrics_lock, NULL);
     read_settings(n, cfg);
-    n->n_shards = (uint32_t)(number(cfg, "limits.shards") ? number(cfg, "limits.shards") : cores);
+    n->n_shards = (uint32_t)number(cfg, "limits.shards");
+    if (n->n_shards == 0) /* one core is left to the log, the merging of tables and the listeners */
+        n->n_shards = cores > 2 ? (uint32_t)cores - 1 : 1;
     n->data_dir = copy_text(cfg, "dataDir");
     n->manager_uid = copy_text(cfg, "managerUID");
     n->manager_token = copy_text(cfg, "managerToken");
@@ -139,11 +141,21 @@ static int lock_dir(struct wkim_node *n, wkim_error *err)
     return WKIM_OK;
 }
 
+static enum wk_store_compression compression(const wkim_config *cfg)
+{
+    const char *word = wkim_config_get(cfg, "storage.compression");
+
+    if (strcmp(word, "zstd") == 0)
+        return WK_STORE_ZSTD;
+    return strcmp(word, "none") == 0 ? WK_STORE_PLAIN : WK_STORE_LZ4;
+}
+
 static int open_storage(struct wkim_node *n, wkim_error *err)
 {
     struct wk_store_options so = { .cache_bytes = number(n->cfg, "storage.cacheSize"),
                                    .memtable_bytes = number(n->cfg, "storage.memtableSize"),
-                                   .background_threads = 2 };
+                                   .background_threads = 2,
+                                   .compression = compression(n->cfg) };
     char path[4200];
 
     int rc = make_dirs(n->data_dir, err);

@@ -349,7 +349,6 @@ static const struct wk_backend_ops rocks_ops = {
     .stats = rocks_stats,
 };
 
-/* A RocksDB library may be built without some compressions: the best one it knows is taken. */
 static int open_db(struct rocks *r, const char *dir, const struct wk_store_options *opt,
                    struct wkim_error *err)
 {
@@ -360,7 +359,9 @@ static int open_db(struct rocks *r, const char *dir, const struct wk_store_optio
 
     if (n < 0 || (size_t)n >= sizeof(path))
         return wk_fail(err, WKIM_ETOOBIG, "store: path %.100s... is too long", dir);
-    for (size_t i = 0; !r->db && i < sizeof(compressions) / sizeof(compressions[0]); i++) {
+    const enum wk_store_compression wanted = opt ? opt->compression : WK_STORE_LZ4;
+    size_t i = wanted == WK_STORE_ZSTD ? 0 : wanted == WK_STORE_LZ4 ? 1 : 2;
+    for (; !r->db && i < sizeof(compressions) / sizeof(compressions[0]); i++) {
         struct wk_rocks_options *o = &r->options;
         rocksdb_free(text);
         text = NULL;

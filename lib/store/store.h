@@ -13,10 +13,14 @@
 
 struct wk_store;
 /* NULL or 0: defaults (256 MB, 128 MB, 2).  Up to three more memtables may wait to be written. */
+enum wk_store_compression { WK_STORE_LZ4, WK_STORE_ZSTD, WK_STORE_PLAIN };
 struct wk_store_options {
     uint64_t cache_bytes;        /* block cache */
     uint64_t memtable_bytes;     /* state kept in memory before it is written out */
     int background_threads;
+    /* Of new tables; what is there stays readable.  One that the library was built without is
+     * replaced by the next lighter. */
+    enum wk_store_compression compression;
 };
 /* dir NULL: the in-memory back end.  WKIM_EVERSION when the directory was written by a newer
  * format, ECORRUPT, EIO; err names the path. */

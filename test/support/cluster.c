@@ -126,8 +126,18 @@ static void open_log_folder(struct cl *c)
     if (wk_fs_posix_new(&c->posix, tmpdir_path(&c->dir, path, sizeof(path), "log"), &err) !=
         WKIM_OK)
         give_up("%s", err.text);
-    c->fs = (struct wk_fs){ c,       fs_open,     fs_close,  fs_pwritev, fs_pread,    fs_sync,
-                            fs_size, fs_allocate, fs_rename, fs_unlink,  fs_sync_dir, fs_list };
+    c->fs = (struct wk_fs){ .user = c,
+                            .open = fs_open,
+                            .close = fs_close,
+                            .pwritev = fs_pwritev,
+                            .pread = fs_pread,
+                            .sync = fs_sync,
+                            .size = fs_size,
+                            .allocate = fs_allocate,
+                            .rename = fs_rename,
+                            .unlink = fs_unlink,
+                            .sync_dir = fs_sync_dir,
+                            .list = fs_list };
 }
 
 static void open_store(struct cl *c)

@@ -1,15 +1,24 @@
-/* applied: -> u8 format | u64 index | u64 term.  values: name -> u8 format | bytes. */
+/* applied: u32 0 -> u8 format | u64 index | u64 term.  values: name -> u8 format | bytes.
+ *
+ * Every batch writes the applied row of its slots, so it stands among the messages, whose memtable
+ * remembers where a prefix was written last; the zero makes the key as long as such a prefix. */
 #include "store/txn.h"
 #include "base/cursor.h"
 
 #define FORMAT 1
 
+static void applied_key(struct wk_key *k, uint32_t slot)
+{
+    wk_key_init(k, slot, WK_TABLE_APPLIED);
+    wk_key_u32(k, 0);
+}
+
 void wk_applied_put(struct wk_txn *t, uint32_t slot, const struct wk_row_applied *row)
 {
     struct wk_key k;
 
-    wk_key_init(&k, slot, WK_TABLE_APPLIED);
-    struct wk_buf *b = wk_txn_put_begin(t, WK_COLUMN_QUEUES, &k, 17);
+    applied_key(&k, slot);
+    struct wk_buf *b = wk_txn_put_begin(t, WK_COLUMN_MESSAGES, &k, 17);
     wk_buf_u8(b, FORMAT);
     wk_buf_u64(b, row->index);
     wk_buf_u64(b, row->term);
@@ -35,8 +44,8 @@ int wk_applied_get(struct wk_store *s, uint32_t slot, struct wk_row_applied *out
 {
     struct wk_key k;
 
-    wk_key_init(&k, slot, WK_TABLE_APPLIED);
-    return wk_store_get(s, WK_COLUMN_QUEUES, &k, decode, out);
+    applied_key(&k, slot);
+    return wk_store_get(s, WK_COLUMN_MESSAGES, &k, decode, out);
 }
 
 static void value_key(struct wk_key *k, uint32_t slot, wkim_slice name)

@@ -8,10 +8,10 @@
 
 /* Columns by life cycle; one RocksDB column family each. */
 enum wk_column {
-    WK_COLUMN_MESSAGES, /* written once, read in ranges of one channel */
+    WK_COLUMN_MESSAGES, /* written once, read in ranges of one channel; applied indexes */
     WK_COLUMN_METADATA, /* channels, lists, users, conversations */
     WK_COLUMN_INDEX,    /* positions of senders: small rows found by their whole key */
-    WK_COLUMN_QUEUES,   /* applied indexes, named values, outbox, generic rows */
+    WK_COLUMN_QUEUES,   /* named values, outbox, generic rows */
     WK_COLUMN_COUNT
 };
 

@@ -40,7 +40,9 @@ static inline int fixture_remove_one(const char *path, const struct stat *st, in
 
 static inline void fixture_open(struct fixture *f)
 {
-    struct wk_store_options opt = { 8u << 20, 4u << 20, 1 };
+    struct wk_store_options opt = { .cache_bytes = 8u << 20,
+                                    .memtable_bytes = 4u << 20,
+                                    .background_threads = 1 };
 
     assert_int_equal(wk_store_open(&f->store, f->on_disk ? f->path : NULL, &opt, NULL), WKIM_OK);
     assert_int_equal(wk_txn_new(&f->txn, f->store), WKIM_OK);

@@ -307,7 +307,9 @@ static void statistics_grow_with_what_is_stored(void **state)
 
 static int die(const char *how, const char *path, uint64_t n)
 {
-    struct wk_store_options opt = { 8u << 20, 256u << 10, 1 };
+    struct wk_store_options opt = { .cache_bytes = 8u << 20,
+                                    .memtable_bytes = 256u << 10,
+                                    .background_threads = 1 };
     struct fixture f;
 
     if (wk_store_open(&f.store, path, &opt, NULL) != WKIM_OK ||

@@ -44,6 +44,12 @@ WKIM_API int wkim_channel_list_change(wkim_node *n, int list, int op, wkim_slice
 WKIM_API int wkim_channel_list_get(wkim_node *n, int list, wkim_slice channel_id,
                                    uint8_t channel_type, wkim_slice after, uint32_t limit,
                                    wkim_queue *q, void *user);
+/* Receiver lists in memory of channels that were sent to: string 0 is JSON rows ("," between) of
+ * {key, channel_id, channel_type, uid_count, uids, slot_ids, made_ms, used_ms, uses, version}, at
+ * most 10000 uids each.  By key (may be empty) and stored channel id (empty: every channel).
+ * drop 1: they leave memory instead, the answer is empty. */
+WKIM_API int wkim_channel_tags(wkim_node *n, wkim_slice key, wkim_slice channel_id,
+                               uint8_t channel_type, int drop, wkim_queue *q, void *user);
 
 #ifdef __cplusplus
 }

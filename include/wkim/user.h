@@ -23,6 +23,19 @@ WKIM_API int wkim_user_system_change(wkim_node *n, int add, const wkim_slice *ui
                                      wkim_queue *q, void *user);
 WKIM_API int wkim_user_system_list(wkim_node *n, wkim_queue *q, void *user); /* strings */
 
+/* Which plugins speak for a uid.  A plugin need not exist or run. */
+enum wkim_plugin_bind {
+    WKIM_PLUGIN_BIND = 1,
+    WKIM_PLUGIN_UNBIND = 2,
+    WKIM_PLUGIN_SET = 3 /* this plugin only; plugin_no empty: none */
+};
+WKIM_API int wkim_user_plugin_bind(wkim_node *n, wkim_slice uid, wkim_slice plugin_no, int kind,
+                                   wkim_queue *q, void *user);
+/* Strings in pairs: uid and plugin_no, number 0 of both: Unix ms of the binding.  An empty uid or
+ * plugin_no stands for all; at most 1000 bindings per slot. */
+WKIM_API int wkim_user_plugins(wkim_node *n, wkim_slice uid, wkim_slice plugin_no, wkim_queue *q,
+                               void *user);
+
 #ifdef __cplusplus
 }
 #endif

@@ -15,6 +15,7 @@
 #define WK_CONN_INFLIGHT_SENDS_MAX 512    /* SENDs of one connection not yet acknowledged */
 #define WK_CONN_UNACKED_MAX 1000          /* RECVs awaiting RECVACK per connection */
 #define WK_ID_BYTES_MAX 4096              /* uid, channel id, device id in API and store */
+#define WK_PLUGIN_NO_BYTES_MAX 255
 #define WK_LIST_UIDS_MAX 100000           /* uids in one API call */
 #define WK_HTTP_BODY_BYTES_MAX 10485760
 #define WK_SLOT_COUNT_DEFAULT 64

@@ -30,6 +30,10 @@
  * IM_CONV_POSITION      as IM_CONV_MOVE + u64 last_seq                       -
  * IM_CONV_ENSURE        key, u64 read_seq, u8 bits, u64 now_ms, str uid ...  -
  * IM_CONV_REMOVE        key, str uid ...                                     -
+ * IM_PLUGIN_BIND        str uid, u8 kind (enum im_plugin_bind), str plugin_no, u64 now_ms  -
+ * IM_PLUGIN_BINDINGS    str uid (empty: all), str plugin_no (empty: any)
+ *                                                 rows A, two per binding: uid, plugin_no (a: ms)
+ * IM_TAGS               str key, u8 type, str id (empty: all), u8 drop       JSON rows, "," between
  * IM_CONV_LEAVE         key, u64 now_ms, str uid ...                         -
  * IM_CONV_LIST          str uid, u32 limit, u64 since_ms, key to go on behind (empty id: none),
  *                       varint n + key (n > 0: exactly these)
@@ -71,6 +75,12 @@ enum im_conv_move {
     IM_CONV_HIDE = 3,
     IM_CONV_SHOW = 4, /* the row comes to exist, or is visible again */
     IM_CONV_DROP = 5  /* the row goes */
+};
+
+enum im_plugin_bind {
+    IM_PLUGIN_ADD = 1,
+    IM_PLUGIN_UNBIND = 2,
+    IM_PLUGIN_SET = 3 /* this one only; empty: none */
 };
 
 struct im_conv_row {

@@ -278,6 +278,8 @@ void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
         d.members = held = im_source_receivers(is, ch);
     else if (subscribers && im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members) != WKIM_OK)
         return;
+    if (!(h->bits & IM_SEND_LIST))
+        im_tag_used(is, ch);
     if (d.members && d.members->n == 0)
         d.members = NULL;
     count_recipients(is, &d);

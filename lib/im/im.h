@@ -43,6 +43,9 @@ enum im_op {
     IM_CONN_KICK = 27,
     IM_CONV_LIST = 96,
     IM_CONV_LEAVE = 97,      /* W; what IM_CONV_REMOVE does, with tombstones */
+    IM_PLUGIN_BIND = 98,     /* W */
+    IM_PLUGIN_BINDINGS = 99,
+    IM_TAGS = 100,
     IM_NOTIFY_DONE = 48,     /* W */
     IM_CMD_SYNC = 56,        /* what to hand out, then IM_CMD_HANDED */
     IM_CMD_HEADS = 57,
@@ -110,6 +113,7 @@ struct im_options {
     bool idempotent;
     uint64_t idle_channels_max; /* cached channel objects per slot */
     uint64_t conversations_max; /* rows of a user a sync looks at */
+    uint64_t tag_expire_ms;     /* a receiver list that was not sent to for this long is freed */
     wkim_slice manager_uid, manager_token, visitor_suffix; /* borrowed for the life of im */
     wkim_slice online_cmd_channel_id;
     /* Events on messages: what the node holds in memory, deltas per message, when idle ones

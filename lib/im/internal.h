@@ -18,6 +18,7 @@ enum im_table {
     IM_TABLE_ERASE = 88,  /* by channel: rows below its floor are still stored (retention.c) */
     IM_TABLE_HOLE = 89,   /* by channel and number: deleted by itself (retention.c) */
     IM_TABLE_EXPIRY = 90, /* by time, channel, number: messages with a time limit (retention.c) */
+    IM_TABLE_PLUGIN = 95, /* by uid and plugin_no: time of the binding (plugin.c) */
     IM_TABLE_LEFT = 94,   /* by uid: conversations that went away (conv_left.c) */
     IM_TABLE_MSGNO = 100  /* by channel and block: fingerprints of client_msg_nos (msgno.c) */
 };
@@ -61,6 +62,7 @@ struct im_channel {
     struct wk_row_channel row;
     bool row_stored;
     uint64_t last_seq;
+    uint64_t tag_uses, tag_made_ms, tag_used_ms; /* tag.c; uses 0: no tag */
     struct im_members *lists[WK_LIST_KINDS]; /* by enum wk_list_kind; NULL: not loaded */
     uint64_t source_serial;      /* answer of the data source that WK_LIST_SOURCE agrees with */
     struct im_msgnos msgnos;
@@ -313,6 +315,13 @@ int im_events_annotate_heads(struct im_slot *is, struct wk_buf *answer);
 /* fanout.c: EVENT to every connection of the receivers; only: to this uid alone. */
 void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wkim_slice only,
                      const struct wk_event *e);
+/* tag.c */
+void im_tag_used(struct im_slot *is, struct im_channel *ch);
+void im_tags_expire(struct im_slot *is); /* between commands */
+enum wk_call_result im_tags_handle(struct im_slot *is, struct wk_call *c);
+/* plugin.c */
+int im_plugin_bind_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+enum wk_call_result im_plugin_bindings_handle(struct im_slot *is, struct wk_call *c);
 /* conv_left.c */
 int im_left_note(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
                  const struct wk_channel_key *key, uint64_t now_ms);

@@ -90,6 +90,8 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_MESSAGE_LAST: return im_history_handle(is, c);
     case IM_CONV_SYNC:
     case IM_CONV_SYNC_CHANNELS: return im_conv_sync_handle(is, c);
+    case IM_TAGS: return im_tags_handle(is, c);
+    case IM_PLUGIN_BINDINGS: return im_plugin_bindings_handle(is, c);
     case IM_CONV_LIST: return im_conv_list_handle(is, c);
     case IM_CONV_CHANNELS: return im_conv_channels_handle(is, c);
     case IM_CONV_MOVE: return im_conv_move_handle(is, c);
@@ -112,6 +114,7 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_CONV_ENSURE:
     case IM_CONV_REMOVE:
     case IM_CONV_LEAVE:
+    case IM_PLUGIN_BIND:
     case IM_NOTIFY_DONE:
     case IM_OUTBOX_DONE: return WK_CALL_PROPOSE;
     default:
@@ -141,6 +144,7 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_CONV_ENSURE: return im_conv_ensure_apply(is, txn, in);
     case IM_CONV_REMOVE: return im_conv_remove_apply(is, txn, false, in);
     case IM_CONV_LEAVE: return im_conv_remove_apply(is, txn, true, in);
+    case IM_PLUGIN_BIND: return im_plugin_bind_apply(is, txn, in);
     case IM_OUTBOX_DONE: return im_outbox_apply(is, txn, in);
     case IM_NOTIFY_DONE: return im_notify_done_apply(is, txn, in);
     case IM_CMD_HANDED: return im_cmd_handed_apply(is, txn, in);
@@ -203,6 +207,7 @@ static void round_end(void *user, struct wk_slot *slot)
     im_conv_overlay_clear(is);
     im_left_clear(is);
     im_channel_trim(is);
+    im_tags_expire(is);
 }
 
 struct wk_slot_machine im_machine(struct im *im)

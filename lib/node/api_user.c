@@ -156,6 +156,75 @@ int wkim_node_connections(wkim_node *n, wkim_slice uid, wkim_queue *q, void *use
     return WKIM_OK;
 }
 
+int wkim_channel_tags(wkim_node *n, wkim_slice key, wkim_slice channel_id, uint8_t channel_type,
+                      int drop, wkim_queue *q, void *user)
+{
+    struct gather *g;
+
+    if (key.n > WK_ID_BYTES_MAX || channel_id.n > 2 * WK_ID_BYTES_MAX)
+        return WKIM_ETOOBIG;
+    int rc = gather_new(&g, n, WK_REPLY_TEXT, NULL, q, user);
+    if (rc != WKIM_OK)
+        return rc;
+    uint32_t slots = wk_cluster_slot_count(n->cluster);
+    uint32_t only = channel_id.n ? wk_api_slot(n, im_base_id(channel_id)) : slots;
+    for (uint32_t i = 0; i < slots; i++) {
+        if (only != slots && only != i)
+            continue;
+        struct wk_buf *b = wk_scatter_request(g->slots, i);
+        wk_buf_str(b, key);
+        wk_buf_u8(b, channel_type);
+        wk_buf_str(b, channel_id);
+        wk_buf_u8(b, drop != 0);
+    }
+    wk_scatter_send(g->slots, IM_TAGS, gathered, g);
+    return WKIM_OK;
+}
+
+/* ---- plugins of a uid ------------------------------------------------------------------------ */
+
+int wkim_user_plugin_bind(wkim_node *n, wkim_slice uid, wkim_slice plugin_no, int kind,
+                          wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+    int rc = wk_api_ready(n, uid);
+
+    if (rc == WKIM_OK && plugin_no.n > WK_PLUGIN_NO_BYTES_MAX)
+        rc = WKIM_ETOOBIG;
+    if (rc == WKIM_OK &&
+        (kind < WKIM_PLUGIN_BIND || kind > WKIM_PLUGIN_SET ||
+         (plugin_no.n && memchr(plugin_no.p, 0xff, plugin_no.n)) ||
+         (kind != WKIM_PLUGIN_SET && plugin_no.n == 0)))
+        rc = WKIM_EINVAL;
+    if (rc != WKIM_OK)
+        return rc;
+    wk_buf_str(&in, uid);
+    wk_buf_u8(&in, (uint8_t)kind);
+    wk_buf_str(&in, plugin_no);
+    wk_buf_u64(&in, wk_wall_ms());
+    return wk_api_send(n, IM_PLUGIN_BIND, wk_api_slot(n, uid), &in, WK_REPLY_NONE, NULL,
+                       wk_slice(NULL, 0), q, user);
+}
+
+int wkim_user_plugins(wkim_node *n, wkim_slice uid, wkim_slice plugin_no, wkim_queue *q, void *user)
+{
+    struct gather *g;
+
+    if (uid.n > WK_ID_BYTES_MAX || plugin_no.n > WK_PLUGIN_NO_BYTES_MAX)
+        return WKIM_ETOOBIG;
+    int rc = gather_new(&g, n, WK_REPLY_ROWS, NULL, q, user);
+    if (rc != WKIM_OK)
+        return rc;
+    for (uint32_t i = 0; i < wk_cluster_slot_count(n->cluster); i++) {
+        if (uid.n && wk_api_slot(n, uid) != i)
+            continue;
+        wk_buf_str(wk_scatter_request(g->slots, i), uid);
+        wk_buf_str(wk_scatter_request(g->slots, i), plugin_no);
+    }
+    wk_scatter_send(g->slots, IM_PLUGIN_BINDINGS, gathered, g);
+    return WKIM_OK;
+}
+
 int wkim_node_conn_kick(wkim_node *n, wkim_slice uid, int64_t conn_id, int silent, wkim_queue *q,
                         void *user)
 {

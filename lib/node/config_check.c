@@ -75,7 +75,7 @@ static void check_inert(struct report *r)
         const struct wk_config_entry *e = &r->c->entries[i];
 
         if ((wk_config_keys[i].flags & WK_CONFIG_INERT) && e->source != WKIM_SOURCE_DEFAULT)
-            say(r, 0, wk_config_keys[i].name, "has no effect");
+            say(r, 0, wk_config_keys[i].name, "has no effect (%s)", wk_config_keys[i].text);
     }
 }
 

@@ -198,6 +198,7 @@ static int make_im(struct wkim_node *n, wkim_error *err)
                                 wkim_config_int(n->cfg, "whitelistOffOfPerson"),
                             .idempotent = wkim_config_int(n->cfg, "message.idempotent"),
                             .idle_channels_max = 4096,
+                            .tag_expire_ms = (uint64_t)wkim_config_int(n->cfg, "tag.expire"),
                             .conversations_max = number(n->cfg, "conversation.userMaxCount"),
                             .manager_uid = wk_str(n->manager_uid),
                             .manager_token = wk_str(n->manager_token),

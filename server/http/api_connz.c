@@ -3,6 +3,7 @@
 
 #include "answer.h"
 #include "decode.h"
+#include "reply_json.h"
 #include "route.h"
 #include "text.h"
 
@@ -104,51 +105,13 @@ static void show_row(json_t *row)
         json_object_set_new(row, "proxy_type_format", json_string("本地连接"));
 }
 
-/* The rows as one JSON array; ids of clients need not be UTF-8, JSON must. */
-static char *rows_text(wkim_slice rows, size_t *n)
-{
-    char *text = malloc(rows.n + 2);
-    size_t i = 0, at = 0;
-    int bare = rows.n == 0 || rows.p[0] != '[';
-
-    if (!text)
-        return NULL;
-    if (bare)
-        text[at++] = '[';
-    while (i < rows.n) {
-        size_t len = rows.p[i] < 0x80 ? 1 : wk_jsonbuf_utf8(rows.p + i, rows.n - i);
-
-        if (len)
-            memcpy(text + at, rows.p + i, len);
-        else
-            text[at] = '?';
-        at += len ? len : 1;
-        i += len ? len : 1;
-    }
-    if (bare)
-        text[at++] = ']';
-    *n = at;
-    return text;
-}
-
 json_t *wk_connz_rows(const wkim_reply *reply, wkim_slice sort)
 {
-    wkim_slice text;
-    size_t i, n = 0;
-    json_t *row;
+    json_t *rows = wk_reply_json_rows(reply), *row;
+    size_t i;
 
-    if (wkim_reply_code(reply) != WKIM_OK)
+    if (!rows)
         return NULL;
-    if (wkim_reply_string(reply, 0, &text) != WKIM_OK)
-        return json_array();
-    char *array = rows_text(text, &n);
-    json_t *rows = array ? json_loadb(array, n, 0, NULL) : NULL;
-
-    free(array);
-    if (!json_is_array(rows)) {
-        json_decref(rows);
-        return NULL;
-    }
     sort_rows(rows, sort);
     json_array_foreach(rows, i, row)
     {

@@ -1,6 +1,5 @@
-/* Plugins and delivery tags.  This server runs no plugins and keeps no tags, and its answers say
- * so: nothing is listed, nothing is found.  Permissions and arguments are checked as if there were.
- */
+/* Plugins.  Who is bound to which plugin is kept; this server runs none, and its answers say so:
+ * nothing is listed, nothing is found.  Permissions and arguments are checked as if there were. */
 #include "answer.h"
 #include "api_connz.h"
 #include "auth.h"
@@ -8,23 +7,21 @@
 #include "route.h"
 #include "text.h"
 
+#include <wkim/user.h>
+
+#include <stdlib.h>
+
 #define NODE_UNKNOWN "node not found"
+#define BINDINGS_MAX 1000u /* answered */
 
 struct plugin_body {
-    wkim_slice uid, plugin_no, tag_key, channel_id;
+    wkim_slice uid, plugin_no;
     int64_t node_id;
-    uint8_t channel_type;
 };
 
 #define F(name, kind) WK_FIELD(struct plugin_body, name, kind)
 static const struct wk_field bind_fields[] = {F(uid, STR), F(plugin_no, STR)};
 static const struct wk_field node_fields[] = {F(plugin_no, STR), F(node_id, I64)};
-static const struct wk_field tag_fields[] = {
-    F(tag_key, STR),
-    F(channel_id, STR),
-    F(channel_type, U8),
-    F(node_id, I64),
-};
 #undef F
 
 /* HTTP 400 around a status of its own, as plugin errors are told. */
@@ -37,24 +34,91 @@ static void plugin_not_found(struct wk_req *r)
     wk_answer_buf(r, 400, WK_JSON_TYPE, &b);
 }
 
-static void list_of_node(struct wk_req *r)
+/* 1: answered, this is about a node that is not here. */
+static int is_other_node(struct wk_req *r)
 {
     int64_t node = wk_req_query_i64(r, "node_id");
 
-    if (node && !wk_connz_is_self(r, node))
-        wk_answer_error(r, NODE_UNKNOWN);
-    else
-        wk_answer_text(r, 200, WK_JSON_TYPE, "[]");
+    if (!node || wk_connz_is_self(r, node))
+        return 0;
+    wk_answer_error(r, NODE_UNKNOWN);
+    return 1;
 }
 
 void wk_api_plugins(struct wk_req *r)
 {
-    list_of_node(r);
+    if (!is_other_node(r))
+        wk_answer_text(r, 200, WK_JSON_TYPE, "[]");
+}
+
+/* ---- bindings -------------------------------------------------------------------------------- */
+
+struct binding {
+    wkim_slice uid, plugin_no;
+    int64_t ms;
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct binding *x = a, *y = b;
+
+    if (x->ms != y->ms)
+        return x->ms < y->ms ? 1 : -1;
+    return wk_text_compare(x->uid, y->uid);
+}
+
+static void put_binding(struct wk_jsonbuf *b, const struct binding *it)
+{
+    wk_jsonbuf_lit(b, "{\"plugin_no\":");
+    wk_jsonbuf_str(b, it->plugin_no);
+    wk_jsonbuf_lit(b, ",\"uid\":");
+    wk_jsonbuf_str(b, it->uid);
+    wk_jsonbuf_lit(b, ",\"created_at\":");
+    wk_jsonbuf_i64(b, it->ms * 1000000);
+    wk_jsonbuf_lit(b, ",\"updated_at\":");
+    wk_jsonbuf_i64(b, it->ms * 1000000);
+    wk_jsonbuf_lit(b, "},");
+}
+
+static void on_bindings(struct wk_call *c, const wkim_reply *reply)
+{
+    size_t n = wkim_reply_strings(reply) / 2;
+    struct binding *list = wk_req_alloc(c->req, (n + 1) * sizeof(*list));
+    struct wk_jsonbuf b;
+    int code = wkim_reply_code(reply);
+
+    if (code != WKIM_OK || !list) {
+        wk_answer_code(c->req, code == WKIM_OK ? WKIM_ENOMEM : code, wkim_reply_text(reply));
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        wkim_reply_string(reply, 2 * i, &list[i].uid);
+        wkim_reply_string(reply, 2 * i + 1, &list[i].plugin_no);
+        wkim_reply_string_number(reply, 2 * i, 0, &list[i].ms);
+    }
+    qsort(list, n, sizeof(*list), newest_first);
+    wk_jsonbuf_init(&b);
+    wk_jsonbuf_char(&b, '[');
+    for (size_t i = 0; i < n && i < BINDINGS_MAX; i++)
+        put_binding(&b, &list[i]);
+    wk_jsonbuf_chop(&b, ',');
+    wk_jsonbuf_char(&b, ']');
+    wk_answer_json(c->req, &b);
 }
 
 void wk_api_plugin_bindings(struct wk_req *r)
 {
-    list_of_node(r);
+    if (!is_other_node(r))
+        wk_req_call(&r->call, on_bindings,
+                    wkim_user_plugins(wk_req_node(r), wk_req_query(r, "uid"),
+                                      wk_req_query(r, "plugin_no"), wk_req_queue(r), &r->call));
+}
+
+static void start_binding(struct wk_req *r, const struct plugin_body *b, int kind)
+{
+    wk_req_call(&r->call, wk_answer_then_ok,
+                wkim_user_plugin_bind(wk_req_node(r), b->uid, b->plugin_no, kind, wk_req_queue(r),
+                                      &r->call));
 }
 
 void wk_api_plugin_route(struct wk_req *r)
@@ -62,31 +126,27 @@ void wk_api_plugin_route(struct wk_req *r)
     plugin_not_found(r);
 }
 
-/* 1: permitted and complete. */
-static int read_binding(struct wk_req *r, const char *resource)
+static void change_binding(struct wk_req *r, const char *resource, int kind)
 {
     struct plugin_body b = {0};
 
     if (!wk_auth_permits(r, resource, 'w') ||
         wk_decode_object(r, "pluginUserReq", bind_fields, WK_COUNT(bind_fields), &b) != WKIM_OK)
-        return 0;
+        return;
     if (b.plugin_no.n && b.uid.n)
-        return 1;
-    wk_answer_error(r, "plugin_no and uid is required");
-    return 0;
+        start_binding(r, &b, kind);
+    else
+        wk_answer_error(r, "plugin_no and uid is required");
 }
 
 void wk_api_plugin_bind(struct wk_req *r)
 {
-    if (read_binding(r, "pluginUserAdd"))
-        plugin_not_found(r);
+    change_binding(r, "pluginUserAdd", WKIM_PLUGIN_BIND);
 }
 
-/* Nobody is bound to a plugin: taking a binding away succeeds, making one does not. */
 void wk_api_plugin_unbind(struct wk_req *r)
 {
-    if (read_binding(r, "pluginUserDelete"))
-        wk_answer_ok(r);
+    change_binding(r, "pluginUserDelete", WKIM_PLUGIN_UNBIND);
 }
 
 static void change(struct wk_req *r, const char *resource)
@@ -120,30 +180,8 @@ void wk_api_update_plugin_no(struct wk_req *r)
 
     if (wk_decode_object(r, "updatePluginNoReq", bind_fields, WK_COUNT(bind_fields), &b) != WKIM_OK)
         return;
-    if (b.plugin_no.n)
-        plugin_not_found(r);
+    if (b.uid.n)
+        start_binding(r, &b, WKIM_PLUGIN_SET);
     else
-        wk_answer_ok(r);
-}
-
-void wk_api_tag(struct wk_req *r)
-{
-    wk_answer_error(r, "tag not found");
-}
-
-void wk_api_tags(struct wk_req *r)
-{
-    list_of_node(r);
-}
-
-void wk_api_tag_remove(struct wk_req *r)
-{
-    struct plugin_body b = {0};
-
-    if (wk_decode_object(r, "tagRemoveReq", tag_fields, WK_COUNT(tag_fields), &b) != WKIM_OK)
-        return;
-    if (b.node_id && !wk_connz_is_self(r, b.node_id))
-        wk_answer_error(r, NODE_UNKNOWN);
-    else
-        wk_answer_ok(r);
+        wk_answer_ok(r); /* nobody was named */
 }

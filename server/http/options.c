@@ -105,6 +105,7 @@ int wk_http_options_read(struct wk_http_options *o, const wkim_config *cfg, wkim
     o->threads = threads > WK_HTTP_THREADS_MAX ? WK_HTTP_THREADS_MAX : (int)threads;
     o->send_async = is_on(cfg, "api.sendAsync");
     o->metrics_on_api = is_on(cfg, "api.metrics");
+    o->tag_expire_ms = wkim_config_int(cfg, "tag.expire");
     o->batch_on = is_on(cfg, "api.batch");
     o->debug_on = is_on(cfg, "api.debug");
     o->cmd_sync_off = is_on(cfg, "disableCMDMessageSync");

@@ -2,6 +2,9 @@
 
 #include "message_json.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 void wk_reply_json_messages(struct wk_jsonbuf *b, const wkim_reply *r)
 {
     size_t n = wkim_reply_messages(r);
@@ -96,4 +99,50 @@ void wk_reply_json_conversations(struct wk_jsonbuf *b, const wkim_reply *r)
     }
     wk_jsonbuf_chop(b, ',');
     wk_jsonbuf_char(b, ']');
+}
+
+/* The rows as one JSON array; ids of clients need not be UTF-8, JSON must. */
+static char *rows_text(wkim_slice rows, size_t *n)
+{
+    char *text = malloc(rows.n + 2);
+    size_t i = 0, at = 0;
+    int bare = rows.n == 0 || rows.p[0] != '[';
+
+    if (!text)
+        return NULL;
+    if (bare)
+        text[at++] = '[';
+    while (i < rows.n) {
+        size_t len = rows.p[i] < 0x80 ? 1 : wk_jsonbuf_utf8(rows.p + i, rows.n - i);
+
+        if (len)
+            memcpy(text + at, rows.p + i, len);
+        else
+            text[at] = '?';
+        at += len ? len : 1;
+        i += len ? len : 1;
+    }
+    if (bare)
+        text[at++] = ']';
+    *n = at;
+    return text;
+}
+
+json_t *wk_reply_json_rows(const wkim_reply *reply)
+{
+    wkim_slice text;
+    size_t n = 0;
+
+    if (wkim_reply_code(reply) != WKIM_OK)
+        return NULL;
+    if (wkim_reply_string(reply, 0, &text) != WKIM_OK)
+        return json_array();
+    char *array = rows_text(text, &n);
+    json_t *rows = array ? json_loadb(array, n, JSON_ALLOW_NUL, NULL) : NULL;
+
+    free(array);
+    if (json_is_array(rows))
+        return rows;
+    json_decref(rows);
+    return NULL;
 }

@@ -4,6 +4,7 @@
 
 #include "jsonbuf.h"
 
+#include <jansson.h>
 #include <wkim/queue.h>
 
 /* All messages of the answer as an array. */
@@ -14,5 +15,9 @@ void wk_reply_json_conversations(struct wk_jsonbuf *b, const wkim_reply *r);
  * stands behind that, then `tail`. */
 void wk_reply_json_strings(struct wk_jsonbuf *b, const wkim_reply *r, const char *head,
                            const char *mid, const char *tail);
+
+/* String 0 of an answer that holds JSON rows, as an array.  Owned: json_decref; NULL when the
+ * answer is none, or without memory. */
+json_t *wk_reply_json_rows(const wkim_reply *reply);
 
 #endif

@@ -26,6 +26,7 @@ struct wk_http_options {
     char *web_dir;
     char *tls_cert, *wss_cert;                 /* files; "": not served */
     char *config_json;    /* every key with its value, secrets masked; only with debug_on */
+    int64_t tag_expire_ms;
     int64_t body_max;     /* bytes */
     int64_t requests_max; /* under way, per thread */
     int threads;

@@ -40,6 +40,14 @@ int wk_text_equal(wkim_slice s, const char *t)
     return wk_text_same(s, wk_text_slice(t));
 }
 
+int wk_text_compare(wkim_slice a, wkim_slice b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int d = n ? memcmp(a.p, b.p, n) : 0;
+
+    return d ? d : (a.n > b.n) - (a.n < b.n);
+}
+
 int wk_text_special(wkim_slice id)
 {
     for (size_t i = 0; i < id.n; i++) {

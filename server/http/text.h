@@ -9,6 +9,7 @@ wkim_slice wk_text_trim(wkim_slice s);   /* white space at both ends */
 int wk_text_blank(wkim_slice s);         /* empty after trimming */
 int wk_text_equal(wkim_slice s, const char *t);
 int wk_text_same(wkim_slice a, wkim_slice b);
+int wk_text_compare(wkim_slice a, wkim_slice b); /* by bytes, as memcmp */
 int wk_text_special(wkim_slice id); /* contains '@', '#' or '&' */
 int wk_text_ends(wkim_slice s, const char *suffix);
 /* Split at the first c: 1 with the two parts, 0 when there is no c. */

@@ -113,7 +113,7 @@ static void read_conversations_and_history(void **state)
 {
     (void)state;
     assert_int_equal(cl_text(&c, "r1", WKIM_CHANNEL_PERSON, "r2", "x", NULL), WKIM_REASON_SUCCESS);
-    for (int kind = 0; kind < 2; kind++) {
+    for (int kind = 0; kind < 3; kind++) {
         bool more = true;
         for (uint64_t n = 1; more && n < ALLOCATIONS_MAX; n++) {
             struct cl_call call;
@@ -124,6 +124,12 @@ static void read_conversations_and_history(void **state)
                 wk_buf_u32(&b, 10);
                 wk_buf_bytes(&b, "\0\0\0\0\0\0\0\0\0\0\0", 11);
                 cl_begin(&c, &call, IM_CONV_SYNC, cl_slot(&c, "r2"), &b);
+            } else if (kind == 1) {
+                wk_buf_str(&b, wk_str("r2"));
+                wk_buf_u32(&b, 10);
+                wk_buf_u64(&b, 0);
+                wk_buf_bytes(&b, "\0\0\0", 3); /* from the first, none named */
+                cl_begin(&c, &call, IM_CONV_LIST, cl_slot(&c, "r2"), &b);
             } else {
                 struct wk_buf sid = request();
                 im_stored_id(&sid, WKIM_CHANNEL_PERSON, wk_str("r1"), wk_str("r2"));
@@ -147,6 +153,43 @@ static void read_conversations_and_history(void **state)
         }
         assert_false(more);
     }
+}
+
+static void leave_a_group(void **state)
+{
+    (void)state;
+    bool more = true;
+
+    for (uint64_t n = 1; more && n < ALLOCATIONS_MAX; n++) {
+        char group[24];
+        struct cl_call call;
+        struct wk_buf b = request();
+        snprintf(group, sizeof(group), "v%u", ++pair_no);
+        assert_int_equal(
+            cl_list(&c, WKIM_CHANNEL_GROUP, group, WK_LIST_SUBSCRIBER, WKIM_LIST_ADD, group),
+            WKIM_OK);
+        assert_int_equal(cl_conversations(&c, group), 1); /* of the uid with the same name */
+        im_channel_key_encode(&b, WKIM_CHANNEL_GROUP, wk_str(group));
+        wk_buf_u8(&b, WK_LIST_SUBSCRIBER);
+        wk_buf_u8(&b, WKIM_LIST_REMOVE);
+        wk_buf_u64(&b, c.wall_ms);
+        wk_buf_str(&b, wk_str(group));
+        cl_begin(&c, &call, IM_LIST_CHANGE, cl_slot(&c, group), &b);
+        oom_fail_at(n);
+        struct cl_answer a = cl_take(&c, &call);
+        cl_settle(&c);
+        more = oom_hit();
+        oom_fail_at(0);
+        cl_answer_fini(&a);
+        expect_known_code(a.code);
+        repair();
+        assert_int_equal(
+            cl_list(&c, WKIM_CHANNEL_GROUP, group, WK_LIST_SUBSCRIBER, WKIM_LIST_REMOVE, group),
+            WKIM_OK);
+        cl_advance(&c, 2000);
+        assert_int_equal(cl_conversations(&c, group), 0);
+    }
+    assert_false(more);
 }
 
 static void log_in(void **state)
@@ -210,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(send_and_deliver),
         T(change_a_list),
+        T(leave_a_group),
         T(read_conversations_and_history),
         T(log_in),
     };

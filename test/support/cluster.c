@@ -155,6 +155,7 @@ int cl_try_up(struct cl *c)
                             .token_auth = c->opt.token_auth,
                             .allowlist_off_of_person = !c->opt.strict_allow,
                             .idempotent = !c->opt.not_idempotent,
+                            .tag_expire_ms = 20 * 60 * 1000,
                             .idle_channels_max =
                                 c->opt.idle_channels_max ? c->opt.idle_channels_max : 64,
                             .conversations_max = 1000,

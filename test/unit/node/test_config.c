@@ -380,7 +380,9 @@ static void rules_across_keys_name_key_reason_and_source(void **state)
         {"auth.users", "a:b:[slots:r]",
          "0 config: auth.users[0]: unknown resource \"slots\" (known:"},
         {"webhook.focusEvents", "msg.offlin", "0 config: webhook.focusEvents[0]: unknown event"},
-        {"tag.expire", "5m", "0 config: tag.expire: has no effect [wk.yaml:3]\n"},
+        {"timingWheelSize", "7",
+         "0 config: timingWheelSize: has no effect (timer wheel size of the reference) "
+         "[wk.yaml:3]\n"},
     };
     struct reports r;
 

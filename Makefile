@@ -50,7 +50,7 @@ DEPS_FUZZ := clang libclang-rt-14-dev
 DEPS_BROWSER := chromium chromium-driver
 DEPS_PERF := redis-server redis-tools python3
 
-.PHONY: all lib server load run check test sanitized integration browser sim fuzz asan ubsan tsan abi perf install dist web deps lint clean help tidy examples
+.PHONY: all lib server load run check test sanitized integration browser sim fuzz asan ubsan tsan abi perf large-group install dist web deps lint clean help tidy examples
 .DEFAULT_GOAL := all
 
 all: lib server load ## library, server, load client
@@ -59,7 +59,7 @@ server: $(B)/wkim-server
 load: $(B)/wkload
 
 help: ## list of targets
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
 
 # ---- objects -------------------------------------------------------------------------------------
 $(B)/lib/%.o: lib/%.c
@@ -204,10 +204,13 @@ perf: all ## throughput and latency against a Redis stream on this machine
 	$(call install_deps,$(DEPS_PERF))
 	@sh test/perf/run.sh
 
+large-group: all ## a group of 100,000 members beside small channels
+	@python3 test/perf/large_group.py
+
 lint: ## clang warnings, without linking
 	@for f in $(LIB_SRC) $(SERVER_SRC); do clang $(filter-out -MMD -MP,$(CFLAGS_ALL)) -Iserver -DWKIM_COMMIT='""' -fsyntax-only $$f || exit 1; done
 
--include $(LIB_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TEST_BIN:=.d) $(SIM_SRC:%.c=$(B)/%.d)
+-include $(patsubst %.c,$(B)/%.d,$(wildcard test/perf/wkload/*.c)) $(LIB_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TEST_BIN:=.d) $(SIM_SRC:%.c=$(B)/%.d)
 
 clean:
 	rm -rf build

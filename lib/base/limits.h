@@ -14,6 +14,7 @@
 #define WK_OUTBOUND_BYTES_MAX 4194304     /* queued towards one client, then plain close */
 #define WK_CONN_INFLIGHT_SENDS_MAX 512    /* SENDs of one connection not yet acknowledged */
 #define WK_CONN_UNACKED_MAX 1000          /* RECVs awaiting RECVACK per connection */
+#define WK_FANOUT_BACKLOG_BYTES_MAX 67108864 /* messages that wait behind long deliveries */
 #define WK_ID_BYTES_MAX 4096              /* uid, channel id, device id in API and store */
 #define WK_PLUGIN_NO_BYTES_MAX 255
 #define WK_LIST_UIDS_MAX 100000           /* uids in one API call */

@@ -203,8 +203,10 @@ static void add_uids(struct im_slot *is, struct im_channel *ch, uint8_t list, st
 
     if (im_channel_list(is, ch, list, &m) != WKIM_OK)
         return;
-    for (uint32_t i = 0; i < m->n; i++)
-        wk_buf_str(uids, im_member_uid(m, i));
+    struct im_members_at at = { 0 };
+    wkim_slice uid;
+    while (im_members_next(m, &at, &uid))
+        wk_buf_str(uids, uid);
 }
 
 static void purge(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,

@@ -41,8 +41,10 @@ static int receivers(struct im_slot *is, struct im_channel *base, uint8_t list,
     if (listed)
         return WKIM_OK;
     int rc = im_channel_list(is, base, list, &m);
-    for (uint32_t i = 0; rc == WKIM_OK && i < m->n; i++)
-        wk_buf_str(uids, im_member_uid(m, i));
+    struct im_members_at at = { 0 };
+    wkim_slice uid;
+    while (rc == WKIM_OK && im_members_next(m, &at, &uid))
+        wk_buf_str(uids, uid);
     return rc;
 }
 

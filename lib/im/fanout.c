@@ -1,19 +1,21 @@
 /* One message to all its receivers: one delivery per shard, each walking its own users.  A long
- * list is walked in pieces, so that a large group does not hold up the others of its shard. */
+ * list is walked in pieces, one piece per round and shard whatever the number of channels, so that
+ * large groups do not hold up others. */
 #include "im/internal.h"
 
-#define DELIVER_PIECE 1024 /* uids looked at per round */
+#define PIECE_LOOKS 8192 /* members looked at per piece */
+#define PIECE_PUSHES 192 /* of whom so many are online */
 
 struct deliver {
     struct wk_post post;
-    struct wk_list link;       /* im_shard.deliveries: long ones, and those that wait for one */
-    bool turn;                 /* it waited, now it runs */
+    struct wk_list link;       /* fan_queue.all */
     struct im *im;
     struct wk_blob *blob;
     struct wk_record record;   /* borrowed from blob */
     struct im_members *members; /* NULL: extra only */
     struct im_offline *offline; /* NULL: nobody asks */
-    uint32_t at;
+    struct im_members_at at;
+    bool begun;
     uint32_t pushed;           /* connections that got it */
     uint64_t stored_us;        /* of the round in which the message was stored */
     uint64_t skip_conn;
@@ -23,6 +25,15 @@ struct deliver {
     wkim_slice uids;           /* IM_SEND_LIST: repeated str, borrowed from blob */
     bool is_event;             /* an EVENT; of the record only the channel is set */
     struct wk_event event;     /* borrowed from blob */
+};
+
+/* Deliveries of one channel on one shard while one of them is long: in order. */
+struct fan_queue {
+    struct wk_map_entry entry; /* im_shard.fan_queues */
+    struct wk_list ready;      /* im_shard.fan_ready */
+    struct wk_list all;        /* struct deliver */
+    size_t key_n;
+    uint8_t key[];             /* type, stored id */
 };
 
 /* What `uid` sees as the channel (messaging.md 4). */
@@ -79,36 +90,9 @@ static void push_user(struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
     }
 }
 
-static bool same_channel(const struct deliver *a, const struct deliver *b)
+static size_t held_bytes(const struct deliver *d)
 {
-    return a->record.channel_type == b->record.channel_type &&
-           wk_slice_eq(a->record.channel_id, b->record.channel_id);
-}
-
-/* The first delivery of the channel that waits behind a long one. */
-static struct deliver *waiting(const struct wk_shard *s, const struct deliver *d)
-{
-    struct im_shard *sh = &d->im->shards[s->index];
-    struct wk_list *it, *tmp;
-
-    WK_LIST_EACH(it, tmp, &sh->deliveries) {
-        struct deliver *o = WK_CONTAINER(it, struct deliver, link);
-        if (same_channel(o, d))
-            return o;
-    }
-    return NULL;
-}
-
-/* False: a long delivery of the channel is under way; d follows it, so that numbers come in
- * order. */
-static bool take_turn(const struct wk_shard *s, struct deliver *d)
-{
-    bool busy = waiting(s, d) != NULL;
-
-    d->turn = true;
-    if (busy || (d->members && d->members->n > DELIVER_PIECE))
-        wk_list_push(&d->im->shards[s->index].deliveries, &d->link);
-    return !busy;
+    return sizeof(*d) + d->blob->n;
 }
 
 static void drop(struct deliver *d)
@@ -121,24 +105,24 @@ static void drop(struct deliver *d)
     wk_free(d);
 }
 
-static void finish(struct wk_shard *s, struct deliver *d)
+static void drop_queue(struct im_shard *sh, struct fan_queue *q)
 {
-    wk_list_remove(&d->link);
-    struct deliver *next = waiting(s, d);
-    if (d->pushed && d->im->opt.on_delivered)
-        d->im->opt.on_delivered(d->im->opt.user, s, d->stored_us);
-    if (next)
-        wk_shard_post(s, &next->post);
-    drop(d);
+    wk_map_remove(&sh->fan_queues, &q->entry);
+    wk_list_remove(&q->ready);
+    wk_free(q);
 }
 
 void im_fanout_drop_all(struct im *im)
 {
-    struct wk_list *n;
-
     for (uint32_t i = 0; i < im->opt.n_shards; i++) {
-        while ((n = wk_list_pop(&im->shards[i].deliveries)))
-            drop(WK_CONTAINER(n, struct deliver, link));
+        struct im_shard *sh = &im->shards[i];
+        struct wk_list *n, *it;
+        while ((n = wk_list_pop(&sh->fan_ready))) {
+            struct fan_queue *q = WK_CONTAINER(n, struct fan_queue, ready);
+            while ((it = wk_list_pop(&q->all)))
+                drop(WK_CONTAINER(it, struct deliver, link));
+            drop_queue(sh, q);
+        }
     }
 }
 
@@ -166,28 +150,143 @@ static void deliver_extra(struct deliver *d, struct wk_cluster *cl, const struct
     }
 }
 
+/* One piece; true when it was the last. */
+static bool step(struct wk_shard *s, struct deliver *d, bool whole)
+{
+    struct wk_cluster *cl = d->im->opt.cluster;
+    const uint8_t *presence = d->im->shards[s->index].presence;
+    const uint32_t pushed = d->pushed;
+    const struct im_member *m;
+    wkim_slice uid;
+
+    if (!d->begun)
+        deliver_extra(d, cl, s);
+    d->begun = true;
+    for (uint32_t looks = 0; d->members; looks++) {
+        if (!whole && (looks == PIECE_LOOKS || d->pushed - pushed >= PIECE_PUSHES))
+            return false;
+        m = im_members_next(d->members, &d->at, &uid);
+        if (!m)
+            break;
+        if (!here(cl, s, m->slot))
+            continue;
+        if (presence[m->hash % IM_PRESENCE_CELLS])
+            push_user(d, cl, uid);
+        else if (d->offline)
+            im_offline_note(d->offline, s->index, uid, NULL);
+    }
+    return true;
+}
+
+static void finish(struct wk_shard *s, struct deliver *d)
+{
+    if (d->pushed && d->im->opt.on_delivered)
+        d->im->opt.on_delivered(d->im->opt.user, s, d->stored_us);
+    drop(d);
+}
+
+static struct fan_queue *queue_of(struct im_shard *sh, const struct deliver *d, bool make)
+{
+    const struct wk_record *r = &d->record;
+    const size_t n = r->channel_id.n + 1;
+    struct fan_queue *q;
+    uint8_t room[512], *key = n <= sizeof(room) ? room : wk_malloc(n);
+
+    if (!key)
+        return NULL;
+    key[0] = r->channel_type;
+    if (n > 1)
+        memcpy(key + 1, r->channel_id.p, n - 1);
+    struct wk_map_entry *e = wk_map_get(&sh->fan_queues, wk_slice(key, n));
+    q = e ? WK_CONTAINER(e, struct fan_queue, entry) : NULL;
+    if (!q && make && (q = wk_calloc(1, sizeof(*q) + n))) {
+        memcpy(q->key, key, n);
+        q->key_n = n;
+        wk_list_init(&q->all);
+        wk_list_init(&q->ready);
+        if (wk_map_put(&sh->fan_queues, &q->entry, wk_slice(q->key, n)) != WKIM_OK) {
+            wk_free(q);
+            q = NULL;
+        }
+    }
+    if (key != room)
+        wk_free(key);
+    return q;
+}
+
+static void pump(struct wk_shard *s, struct wk_post *p)
+{
+    struct im_shard *sh = WK_CONTAINER(p, struct im_shard, fan_post);
+    struct wk_list *n = wk_list_pop(&sh->fan_ready);
+
+    sh->fan_posted = false;
+    if (!n)
+        return;
+    struct fan_queue *q = WK_CONTAINER(n, struct fan_queue, ready);
+    struct deliver *d = WK_CONTAINER(q->all.next, struct deliver, link);
+    if (step(s, d, false)) {
+        wk_count(&sh->count.deliveries, (uint64_t)-1);
+        atomic_fetch_sub_explicit(&d->im->backlog_bytes, held_bytes(d), memory_order_relaxed);
+        finish(s, d);
+    }
+    if (wk_list_empty(&q->all))
+        drop_queue(sh, q);
+    else
+        wk_list_push(&sh->fan_ready, &q->ready);
+    if (!wk_list_empty(&sh->fan_ready)) {
+        sh->fan_posted = true;
+        wk_shard_post(s, &sh->fan_post);
+    }
+}
+
+static bool is_long(const struct deliver *d)
+{
+    return d->members && d->members->n > PIECE_PUSHES;
+}
+
+/* Behind the other deliveries of its channel; false: it runs at once. */
+static bool enqueue(struct wk_shard *s, struct deliver *d)
+{
+    struct im_shard *sh = &d->im->shards[s->index];
+    struct fan_queue *q;
+
+    if (!is_long(d) && sh->fan_queues.count == 0)
+        return false;
+    q = queue_of(sh, d, is_long(d));
+    if (!q)
+        return false; /* nothing of the channel waits, or no memory: late is better than lost */
+    if (wk_list_empty(&q->all))
+        wk_list_push(&sh->fan_ready, &q->ready);
+    wk_list_push(&q->all, &d->link);
+    wk_count(&sh->count.deliveries, 1);
+    atomic_fetch_add_explicit(&d->im->backlog_bytes, held_bytes(d), memory_order_relaxed);
+    if (!sh->fan_posted) {
+        sh->fan_posted = true;
+        sh->fan_post.run = pump;
+        wk_shard_post(s, &sh->fan_post);
+    }
+    return true;
+}
+
 static void run(struct wk_shard *s, struct wk_post *p)
 {
     struct deliver *d = WK_CONTAINER(p, struct deliver, post);
-    struct wk_cluster *cl = d->im->opt.cluster;
-    const struct im_members *m = d->members;
 
-    if (!d->turn && !take_turn(s, d))
+    if (enqueue(s, d))
         return;
-    if (d->at == 0)
-        deliver_extra(d, cl, s);
-    if (m) {
-        uint32_t end = m->n - d->at > DELIVER_PIECE ? d->at + DELIVER_PIECE : m->n;
-        for (; d->at < end; d->at++) {
-            if (here(cl, s, m->v[d->at].slot))
-                push_user(d, cl, im_member_uid(m, d->at));
-        }
-        if (d->at < m->n) {
-            wk_shard_post(s, &d->post);
-            return;
-        }
-    }
+    (void)step(s, d, true);
     finish(s, d);
+}
+
+bool im_fanout_full(const struct im *im, const struct im_channel *ch)
+{
+    const struct im_members *m = ch->lists[WK_LIST_SUBSCRIBER];
+
+    if (!m || m->n == 0)
+        m = ch->lists[WK_LIST_SOURCE];
+    return m && m->n > PIECE_PUSHES &&
+           atomic_load_explicit(&im->backlog_bytes, memory_order_relaxed) >
+               WK_FANOUT_BACKLOG_BYTES_MAX;
 }
 
 /* Receivers that are not subscribers. */
@@ -232,7 +331,7 @@ static void send_to(const struct deliver *proto, struct wk_shard *to, struct wk_
     if (d->members)
         im_members_ref(d->members);
     d->post.run = run;
-    if (to == from && (!d->members || d->members->n <= DELIVER_PIECE))
+    if (to == from)
         run(to, &d->post);
     else
         wk_shard_post(to, &d->post);
@@ -338,6 +437,11 @@ void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wki
         rc = im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members);
     if (rc == WKIM_OK && d.members && d.members->n == 0)
         d.members = NULL;
+    if (rc == WKIM_OK && d.members && im_fanout_full(is->im, ch)) {
+        wk_log(is->im->opt.log, WK_LOG_WARN, "im", "event_skipped",
+               "reason=\"too much waits for large groups\" members=%u", d.members->n);
+        rc = WKIM_EBUSY; /* readers find the state */
+    }
     for (uint32_t i = 0; rc == WKIM_OK && i < is->im->opt.n_shards; i++) {
         struct wk_shard *to = &is->im->opt.shards[i];
         if (concerns(&d, cl, to))

@@ -23,28 +23,54 @@ enum im_table {
     IM_TABLE_MSGNO = 100  /* by channel and block: fingerprints of client_msg_nos (msgno.c) */
 };
 
-/* A list of uids: sorted, counted, replaced as a whole when others hold it. */
-struct im_members {
+/* A list of uids: sorted, counted, in chunks.  Who holds a reference sees it unchanged: a change
+ * copies the list of chunks and the chunk it touches, if they are shared. */
+#define IM_CHUNK_MEMBERS 512
+struct im_member {
+    uint32_t off;  /* in chunk.text */
+    uint32_t hash; /* im_presence_hash */
+    uint16_t len, slot;
+};
+struct im_member_chunk {
     _Atomic uint32_t refs;
     uint32_t n, cap;
-    struct im_member {
-        uint32_t off;
-        uint16_t len;
-        uint16_t slot;
-    } *v;
     struct wk_buf text;
+    struct im_member *v;
+};
+struct im_members {
+    _Atomic uint32_t refs;
+    uint32_t n, n_chunks, cap_chunks;
+    struct im_member_chunk **chunks; /* none is empty */
     uint64_t serial; /* of lists built at once: tells them apart; 0 others */
 };
 int im_members_new(struct im_members **out);
-static inline wkim_slice im_member_uid(const struct im_members *m, uint32_t i)
-{
-    return wk_slice(m->text.p + m->v[i].off, m->v[i].len);
-}
 bool im_members_has(const struct im_members *m, wkim_slice uid);
 /* Change *m (cloned first when shared).  1: changed, 0: nothing to do, < 0: WKIM_ENOMEM. */
 int im_members_add(struct im_members **m, struct wk_cluster *c, wkim_slice uid);
 int im_members_remove(struct im_members **m, wkim_slice uid);
 bool im_members_same(const struct im_members *a, const struct im_members *b);
+size_t im_members_text_bytes(const struct im_members *m);
+/* Walk in order; *at starts as zero. NULL at the end. */
+struct im_members_at {
+    uint32_t chunk, i;
+};
+static inline const struct im_member *im_members_next(const struct im_members *m,
+                                                      struct im_members_at *at, wkim_slice *uid)
+{
+    while (at->chunk < m->n_chunks) {
+        const struct im_member_chunk *c = m->chunks[at->chunk];
+        if (at->i < c->n) {
+            const struct im_member *v = &c->v[at->i++];
+            *uid = wk_slice(c->text.p + v->off, v->len);
+            return v;
+        }
+        at->chunk++;
+        at->i = 0;
+    }
+    return NULL;
+}
+/* The position of the first uid behind `uid`. */
+struct im_members_at im_members_after(const struct im_members *m, wkim_slice uid);
 
 /* Fingerprints of the newest client_msg_nos of a channel (msgno.c). */
 struct im_msgnos {
@@ -122,7 +148,16 @@ struct im_system_news {
     _Atomic bool queued, slow;
 };
 
+/* Of one shard: which hashes of uids are online here, so that a walk over a long list looks up
+ * those who may be.  Counters that are full stay full. */
+#define IM_PRESENCE_CELLS 262144u
+static inline uint32_t im_presence_hash(wkim_slice uid)
+{
+    return (uint32_t)wk_hash64(uid.p, uid.n, 0x70726573u);
+}
+
 struct im_shard {
+    uint8_t *presence;         /* IM_PRESENCE_CELLS */
     struct wk_map system_uids; /* struct im_system_uid */
     struct im_members *system_source; /* as the data source said; NULL: it did not yet */
     bool system_asked, system_slow;   /* slow: nobody waits for the next try */
@@ -132,7 +167,10 @@ struct im_shard {
     uint32_t waiting;                 /* SENDs that wait for the data source */
     size_t waiting_bytes;
     uint64_t source_log_ms;           /* no line about receivers before */
-    struct wk_list deliveries; /* of fanout.c */
+    struct wk_map fan_queues;  /* fanout.c: channels with a long delivery under way */
+    struct wk_list fan_ready;  /* in turn */
+    struct wk_post fan_post;
+    bool fan_posted;
     struct im_counters count;
 };
 
@@ -141,6 +179,7 @@ struct im {
     _Atomic uint64_t event_streams, event_bytes; /* in memory */
     _Atomic uint64_t event_unsaved; /* slots with deltas that are not in the log yet */
     _Atomic uint64_t source_waiting, source_refused, source_lost;
+    _Atomic uint64_t backlog_bytes; /* of messages in long deliveries */
     struct im_shard *shards;
 };
 
@@ -163,6 +202,16 @@ int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, bo
                          wkim_slice in, struct wk_call *c);
 enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_list_get_handle(struct im_slot *is, struct wk_call *c);
+/* list_split.c: a change of more than IM_LIST_PIECE uids, as many small commands in a row. */
+#define IM_LIST_PIECE 512
+struct im_list_change {
+    struct wk_channel_key key;
+    uint8_t list, op;
+    uint64_t now_ms;
+    wkim_slice uids; /* repeated str */
+};
+enum wk_call_result im_list_split(struct im_slot *is, struct wk_call *c,
+                                  const struct im_list_change *ch);
 /* permission.c: WKIM_REASON_SUCCESS or the refusal; known NULL: only what is stored counts */
 struct im_known;
 uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r,
@@ -212,6 +261,8 @@ void im_offline_done(struct im_offline *o);
 /* fanout.c */
 /* When the shards have stopped: deliveries that did not come to their end. */
 void im_fanout_drop_all(struct im *im);
+/* ch has a long list, and too many messages wait for such: no more of them now. */
+bool im_fanout_full(const struct im *im, const struct im_channel *ch);
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
                const struct im_send_head *h);
 /* source.c */

@@ -2,14 +2,8 @@
 #include "im/internal.h"
 #include <wkim/channel.h>
 
-struct change {
-    struct wk_channel_key key;
-    uint8_t list, op;
-    uint64_t now_ms;
-    wkim_slice uids; /* repeated str */
-};
-
-static int decode(struct change *ch, wkim_slice in, bool source)
+/* *n: how many uids. */
+static int decode(struct im_list_change *ch, wkim_slice in, bool source, size_t *n)
 {
     struct wk_cursor c = wk_cursor(in);
     uint8_t first = source ? WK_LIST_SOURCE : WK_LIST_SUBSCRIBER;
@@ -23,7 +17,7 @@ static int decode(struct change *ch, wkim_slice in, bool source)
     if (c.bad || ch->list < first || ch->list > last)
         return WKIM_EPROTO;
     struct wk_cursor u = wk_cursor(ch->uids);
-    while (wk_cursor_left(&u)) {
+    for (*n = 0; wk_cursor_left(&u); ++*n) {
         wkim_slice uid = wk_cursor_str(&u);
         /* A blank uid must never enter the log. */
         if (u.bad || uid.n > WK_ID_BYTES_MAX || wk_slice_blank(uid))
@@ -34,14 +28,24 @@ static int decode(struct change *ch, wkim_slice in, bool source)
 
 enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c)
 {
-    struct change ch;
-    (void)is;
+    struct im_list_change ch;
+    struct im_channel *channel;
+    struct im_members *m;
+    size_t n;
 
-    if (decode(&ch, wk_blob_slice(c->in), c->op == IM_SOURCE_SET) != WKIM_OK) {
+    if (decode(&ch, wk_blob_slice(c->in), c->op == IM_SOURCE_SET, &n) != WKIM_OK) {
         c->code = WKIM_EINVAL;
         return WK_CALL_DONE;
     }
-    return WK_CALL_PROPOSE;
+    if (ch.op == WKIM_LIST_SET || ch.op == WKIM_LIST_CLEAR) {
+        c->code = im_channel_get(is, ch.key.type, ch.key.id, &channel);
+        if (c->code == WKIM_OK)
+            c->code = im_channel_list(is, channel, ch.list, &m);
+        if (c->code != WKIM_OK)
+            return WK_CALL_DONE;
+        n += m->n;
+    }
+    return n > IM_LIST_PIECE ? im_list_split(is, c, &ch) : WK_CALL_PROPOSE;
 }
 
 static void set_count(struct wk_row_channel *row, uint8_t list, uint64_t n)
@@ -58,7 +62,7 @@ struct lists {
     struct im_slot *is;
     struct wk_txn *txn;
     struct im_channel *channel;
-    const struct change *change;
+    const struct im_list_change *change;
     struct wk_buf added, removed; /* repeated str */
 };
 
@@ -116,9 +120,11 @@ static int remove_others(struct lists *l, struct im_members **m)
     while (rc >= 0 && wk_cursor_left(&u))
         rc = im_members_add(&keep, wk_slot_cluster(l->is->slot), wk_cursor_str(&u));
     struct im_members *before = rc >= 0 ? im_members_ref(*m) : NULL;
-    for (uint32_t i = 0; rc >= 0 && i < before->n; i++) {
-        if (!im_members_has(keep, im_member_uid(before, i)))
-            rc = remove_one(l, m, im_member_uid(before, i));
+    struct im_members_at at = { 0 };
+    wkim_slice uid;
+    while (rc >= 0 && im_members_next(before, &at, &uid)) {
+        if (!im_members_has(keep, uid))
+            rc = remove_one(l, m, uid);
     }
     im_members_unref(before);
     im_members_unref(keep);
@@ -127,7 +133,7 @@ static int remove_others(struct lists *l, struct im_members **m)
 
 static void effects(struct lists *l, uint64_t id, struct wk_call *call)
 {
-    const struct change *c = l->change;
+    const struct im_list_change *c = l->change;
     struct im_effect_spec e = { .key = c->key,
                                 .now_ms = c->now_ms,
                                 .read_seq = l->channel->last_seq };
@@ -166,11 +172,12 @@ static void effects(struct lists *l, uint64_t id, struct wk_call *call)
 int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, bool source,
                          wkim_slice in, struct wk_call *call)
 {
-    struct change c;
+    struct im_list_change c;
+    size_t n;
     struct lists l = { .is = is, .txn = txn, .change = &c };
     struct im_members *m;
 
-    if (decode(&c, in, source) != WKIM_OK)
+    if (decode(&c, in, source, &n) != WKIM_OK)
         return WKIM_OK;
     int rc = im_channel_get(is, c.key.type, c.key.id, &l.channel);
     if (rc == WKIM_OK)

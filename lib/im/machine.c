@@ -226,17 +226,22 @@ int im_new(struct im **out, const struct im_options *opt)
         return WKIM_ENOMEM;
     im->opt = *opt;
     im->shards = wk_calloc(opt->n_shards, sizeof(*im->shards));
+    int rc = im->shards ? wk_random_bytes(&seed, sizeof(seed)) : WKIM_ENOMEM;
     for (uint32_t i = 0; im->shards && i < opt->n_shards; i++) {
-        wk_list_init(&im->shards[i].deliveries);
-        wk_list_init(&im->shards[i].system_waiters);
-        im->shards[i].system_news.im = im;
+        struct im_shard *sh = &im->shards[i];
+        wk_map_init(&sh->system_uids, seed + i);
+        wk_map_init(&sh->fan_queues, seed + i);
+        wk_list_init(&sh->fan_ready);
+        wk_list_init(&sh->system_waiters);
+        sh->system_news.im = im;
+        sh->presence = wk_calloc(IM_PRESENCE_CELLS, 1);
+        if (!sh->presence)
+            rc = WKIM_ENOMEM;
     }
-    if (!im->shards || wk_random_bytes(&seed, sizeof(seed)) != WKIM_OK) {
+    if (rc != WKIM_OK) {
         im_free(im);
         return WKIM_ENOMEM;
     }
-    for (uint32_t i = 0; i < opt->n_shards; i++)
-        wk_map_init(&im->shards[i].system_uids, seed + i);
     *out = im;
     return WKIM_OK;
 }
@@ -260,6 +265,10 @@ void im_free(struct im *im)
         im_fanout_drop_all(im);
     im_source_free(im);
     im_system_free(im);
+    for (uint32_t i = 0; im->shards && i < im->opt.n_shards; i++) {
+        wk_map_fini(&im->shards[i].fan_queues);
+        wk_free(im->shards[i].presence);
+    }
     wk_free(im->shards);
     wk_free(im);
 }

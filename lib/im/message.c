@@ -185,6 +185,14 @@ static uint8_t leader_bits(const struct im_slot *is, uint8_t bits, const struct 
     return bits;
 }
 
+static void count_api(struct im_slot *is, const struct im_send_head *h, const struct wk_record *r)
+{
+    if (!(h->bits & IM_SEND_API))
+        return;
+    wk_count(&is->count->api_in[im_type_index(r->channel_type)], 1);
+    wk_count(&is->count->api_in_bytes, r->payload.n);
+}
+
 enum wk_call_result im_send_admit(struct im_slot *is, struct wk_call *c,
                                   const struct im_known *known)
 {
@@ -195,22 +203,22 @@ enum wk_call_result im_send_admit(struct im_slot *is, struct wk_call *c,
     if (im_send_decode(&h, wk_blob_slice(c->in)) != WKIM_OK ||
         wk_record_decode(&r, h.record) != WKIM_OK)
         return refuse(c, WKIM_REASON_SYSTEM_ERROR, 0);
-    if (h.bits & IM_SEND_API) {
-        wk_count(&is->count->api_in[im_type_index(r.channel_type)], 1);
-        wk_count(&is->count->api_in_bytes, r.payload.n);
-    }
     /* Commands obey the flags and lists of the channel they belong to. */
     if (im_channel_get(is, r.channel_type, im_base_id(r.channel_id), &ch) != WKIM_OK)
         return refuse(c, WKIM_REASON_SYSTEM_ERROR, r.message_id);
     uint8_t reason = im_permit_channel(is, ch, &r, h.bits & IM_SEND_API, known);
     if (reason == WKIM_REASON_SUCCESS && known && known->failed & 1u << IM_SOURCE_SUBSCRIBERS)
         reason = WKIM_REASON_SYSTEM_ERROR; /* nobody could be told of the message */
+    if (reason == WKIM_REASON_SUCCESS && im_fanout_full(is->im, ch))
+        reason = WKIM_REASON_RATE_LIMIT; /* its receivers are behind: memory has a bound */
     if (reason != WKIM_REASON_SUCCESS) {
+        count_api(is, &h, &r);
         im_channel_trim(is);
         return refuse(c, reason, r.message_id);
     }
     if (known && !(r.flags & WKIM_FLAG_NO_PERSIST) && !im_source_settled(is, ch, known))
         return IM_SEND_WAITS;
+    count_api(is, &h, &r);
     c->reason = WKIM_REASON_SUCCESS;
     wk_record_patch(c->in->p + (h.record.p - c->in->p), 0, wk_slot_shard(is->slot)->wall_ms);
     if (r.flags & WKIM_FLAG_NO_PERSIST) {

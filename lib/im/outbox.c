@@ -5,6 +5,7 @@
 #include "store/txn.h"
 
 #define RETRY_MS 500
+#define UIDS_AT_ONCE 512
 
 struct run {
     struct wk_list link;       /* im_slot.effects */
@@ -15,6 +16,7 @@ struct run {
     int rc;
     struct wk_call *call;      /* the command's own call; NULL after a restart */
     struct wk_blob *body;
+    size_t at, next, end;      /* bytes of uids: done, done with those under way, all */
 };
 
 struct effect_call {
@@ -99,10 +101,17 @@ static void forget(struct im_slot *is, uint64_t id)
     wk_call_send(wk_slot_cluster(is->slot), c);
 }
 
+static void execute(struct run *r);
+
 static void run_finished(struct run *r)
 {
     struct wk_call *call = r->call;
 
+    if (r->rc == WKIM_OK && r->next < r->end) {
+        r->at = r->next;
+        execute(r);
+        return;
+    }
     r->call = NULL;
     if (r->rc != WKIM_OK) {
         /* Still owed; the row stays until it worked. */
@@ -178,25 +187,39 @@ static void start_request(struct wk_buf *b, const struct effect *e, wkim_slice s
     wk_buf_u64(b, e->now_ms);
 }
 
+/* The uids of a long list go in windows, each when the one before is answered, so that no slot gets
+ * much at once. */
+static struct wk_cursor window(const struct run *r, const struct effect *e)
+{
+    return wk_cursor(wk_slice(e->uids.p + r->at, e->uids.n - r->at));
+}
+
+static void window_end(struct run *r, const struct effect *e, const struct wk_cursor *u)
+{
+    r->end = e->uids.n;
+    r->next = u->bad ? r->end : r->end - wk_cursor_left(u);
+}
+
 /* One call per slot that holds some of the uids. */
 static void send_grouped(struct run *r, const struct effect *e, uint16_t op)
 {
     struct wk_cluster *cl = wk_slot_cluster(r->is->slot);
     uint32_t slots = wk_cluster_slot_count(cl);
     struct wk_buf *by_slot = wk_calloc(slots, sizeof(*by_slot));
-    struct wk_cursor u = wk_cursor(e->uids);
+    struct wk_cursor u = window(r, e);
 
     if (!by_slot) {
         r->rc = WKIM_ENOMEM;
         return;
     }
-    while (wk_cursor_left(&u) && !u.bad) {
+    for (uint32_t n = 0; n < UIDS_AT_ONCE && wk_cursor_left(&u) && !u.bad; n++) {
         wkim_slice uid = wk_cursor_str(&u);
         struct wk_buf *b = &by_slot[wk_cluster_slot_of(cl, uid)];
         if (b->n == 0)
             start_request(b, e, e->key.id);
         wk_buf_str(b, uid);
     }
+    window_end(r, e, &u);
     for (uint32_t i = 0; i < slots; i++) {
         if (by_slot[i].n)
             send_effect(r, i, op, &by_slot[i]);
@@ -220,9 +243,9 @@ static void send_one(struct run *r, const struct effect *e, uint16_t op, wkim_sl
 /* The list of a person: each uid means the pair of it and the owner. */
 static void send_pairs(struct run *r, const struct effect *e, uint16_t op)
 {
-    struct wk_cursor u = wk_cursor(e->uids);
+    struct wk_cursor u = window(r, e);
 
-    while (wk_cursor_left(&u) && !u.bad) {
+    for (uint32_t n = 0; n < UIDS_AT_ONCE && wk_cursor_left(&u) && !u.bad; n++) {
         wkim_slice uid = wk_cursor_str(&u);
         struct wk_buf id = WK_BUF_INIT;
         im_stored_id(&id, WKIM_CHANNEL_PERSON, uid, e->key.id);
@@ -231,6 +254,7 @@ static void send_pairs(struct run *r, const struct effect *e, uint16_t op)
             send_one(r, e, op, wk_buf_slice(&id), e->key.id);
         wk_buf_fini(&id);
     }
+    window_end(r, e, &u);
 }
 
 static void execute(struct run *r)

@@ -9,6 +9,23 @@ struct im_user *im_user_find(struct im_slot *is, wkim_slice uid)
     return e ? WK_CONTAINER(e, struct im_user, entry) : NULL;
 }
 
+static uint8_t *presence_cell(struct im_slot *is, wkim_slice uid)
+{
+    return &is->im->shards[wk_slot_shard(is->slot)->index]
+                .presence[im_presence_hash(uid) % IM_PRESENCE_CELLS];
+}
+
+static void forget_user(struct im_slot *is, struct im_user *u)
+{
+    uint8_t *cell = presence_cell(is, wk_slice(u->uid, u->uid_len));
+
+    if (*cell != UINT8_MAX)
+        --*cell;
+    wk_map_remove(&is->users, &u->entry);
+    wk_count(&is->count->users, (uint64_t)-1);
+    wk_free(u);
+}
+
 static struct im_user *user_get(struct im_slot *is, wkim_slice uid)
 {
     struct im_user *u = im_user_find(is, uid);
@@ -26,6 +43,9 @@ static struct im_user *user_get(struct im_slot *is, wkim_slice uid)
         return NULL;
     }
     wk_count(&is->count->users, 1);
+    uint8_t *cell = presence_cell(is, uid);
+    if (*cell != UINT8_MAX)
+        ++*cell;
     return u;
 }
 
@@ -33,9 +53,7 @@ static void user_release(struct im_slot *is, struct im_user *u)
 {
     if (!wk_list_empty(&u->conns))
         return;
-    wk_map_remove(&is->users, &u->entry);
-    wk_count(&is->count->users, (uint64_t)-1);
-    wk_free(u);
+    forget_user(is, u);
 }
 
 void im_users_drop_all(struct im_slot *is)
@@ -49,9 +67,7 @@ void im_users_drop_all(struct im_slot *is)
             WK_CONTAINER(n, struct im_conn, link)->registered = false;
             wk_count(&is->count->devices, (uint64_t)-1);
         }
-        wk_map_remove(&is->users, e);
-        wk_count(&is->count->users, (uint64_t)-1);
-        wk_free(u);
+        forget_user(is, u);
     }
 }
 

@@ -221,8 +221,10 @@ static int settle(struct im_slot *is, struct im_source *src, const struct im_mem
     wk_buf_u8(&b, WK_LIST_SOURCE);
     wk_buf_u8(&b, WKIM_LIST_SET);
     wk_buf_u64(&b, wk_slot_shard(is->slot)->wall_ms);
-    for (uint32_t i = 0; i < m->n; i++)
-        wk_buf_str(&b, im_member_uid(m, i));
+    struct im_members_at at = { 0 };
+    wkim_slice uid;
+    while (im_members_next(m, &at, &uid))
+        wk_buf_str(&b, uid);
     struct wk_blob *in = st && !b.oom ? wk_blob_copy(b.p, b.n) : NULL;
     wk_buf_fini(&b);
     if (!in) {
@@ -250,7 +252,7 @@ static bool keeps_rows(struct im_slot *is, struct im_channel *ch, const struct i
     if (!m || m->n == 0 || ch->type == WKIM_CHANNEL_LIVE || ch->row.large ||
         k->flags & IM_SOURCE_LARGE || m->serial == ch->source_serial)
         return false; /* an empty answer may be a mistake: nobody's position is dropped for it */
-    if (m->n <= WK_LIST_UIDS_MAX && m->text.n <= SETTLE_BYTES_MAX)
+    if (m->n <= WK_LIST_UIDS_MAX && im_members_text_bytes(m) <= SETTLE_BYTES_MAX)
         return true;
     char id[160];
     wk_log(is->im->opt.log, WK_LOG_WARN, "im", "members_without_conversation",

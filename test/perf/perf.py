@@ -194,12 +194,12 @@ class Redis(Program):
 
 class Wkim(Program):
     def __init__(self, folder, name):
-        tcp, self.http, ws, manager, cluster = free_ports(5)
+        tcp, self.http, ws, self.manager, cluster = free_ports(5)
         self.root, self.address, self.runs = folder / name, "127.0.0.1:%d" % tcp, 0
         self.root.mkdir()
         options = {"mode": "release", "rootDir": self.root, "addr": "tcp://" + self.address,
                    "httpAddr": "127.0.0.1:%d" % self.http, "wsAddr": "ws://127.0.0.1:%d" % ws,
-                   "manager.addr": "127.0.0.1:%d" % manager, "demo.on": "false",
+                   "manager.addr": "127.0.0.1:%d" % self.manager, "demo.on": "false",
                    "cluster.addr": "tcp://127.0.0.1:%d" % cluster}
         command = [str(SERVER), "--config", os.devnull]
         for key, value in options.items():

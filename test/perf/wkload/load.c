@@ -114,6 +114,16 @@ int load_view_init(struct load *l, struct view *v, struct channel *ch, bool send
     return 0;
 }
 
+/* Neighbours share a worker, so that a pair does. */
+static uint32_t worker_of(const struct load *l, const struct conn *c)
+{
+    const uint32_t n = l->options.threads;
+
+    if (!l->options.apart)
+        return c->index / 2 % n;
+    return c->is_sender ? 0 : 1 + c->index / 2 % (n - 1);
+}
+
 static int start_worker(struct load *l, struct worker *w, uint32_t index)
 {
     w->load = l;
@@ -130,12 +140,11 @@ static int start_worker(struct load *l, struct worker *w, uint32_t index)
     w->senders = load_alloc(l->n_senders, sizeof(*w->senders));
     w->read_buf = load_alloc(FRAME_BYTES_MAX + READ_BYTES, 1);
     w->plain = load_alloc(l->options.size, 1);
-    /* Neighbours share a worker, so that a pair does. */
     for (uint32_t i = 0; i < l->n_conns; i++)
-        if (i / 2 % l->options.threads == index)
+        if (worker_of(l, &l->conns[i]) == index)
             w->conns[w->n_conns++] = &l->conns[i];
     for (uint32_t i = 0; i < l->n_senders; i++)
-        if (l->senders[i].conn->index / 2 % l->options.threads == index)
+        if (worker_of(l, l->senders[i].conn) == index)
             w->senders[w->n_senders++] = &l->senders[i];
     if (l->scenario == &scenario_connect)
         for (uint32_t i = 0; i < w->n_conns; i++)
@@ -156,6 +165,8 @@ int load_start(struct load *l)
         x ^= x << 17;
         l->filler[i] = (uint8_t)letters[x >> 58];
     }
+    for (uint32_t i = 0; i < l->n_senders; i++)
+        l->senders[i].conn->is_sender = true;
     l->workers = load_alloc(l->options.threads, sizeof(*l->workers));
     for (uint32_t i = 0; i < l->options.threads; i++)
         if (start_worker(l, &l->workers[i], i))

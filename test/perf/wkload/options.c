@@ -13,6 +13,8 @@ enum kind { TEXT, COUNT32, SECONDS, FLAG, UNFLAG, ADDRESS, PID };
     X("http", TEXT, http, 0, 0, "URL of the HTTP API; groups and --token need it")                 \
     X("pairs", COUNT32, pairs, 1, 1000000, "pairs: how many (100)")                                \
     X("both", FLAG, both, 0, 0, "pairs: both sides send")                                          \
+    X("apart", FLAG, apart, 0, 0,                                                                  \
+      "senders on the first thread alone: their SENDACKs wait for no RECVs of others")             \
     X("groups", COUNT32, groups, 1, 1000000, "groups: how many (10)")                              \
     X("members", COUNT32, members, 2, 1000000, "groups, fanout: online subscribers of each (100)") \
     X("offline", COUNT32, offline, 0, 10000000, "groups, fanout: more subscribers, never online")  \
@@ -123,6 +125,8 @@ static const char *contradiction(const struct options *o)
 {
     if (o->duration_s <= 0)
         return "--duration must be more than 0";
+    if (o->apart && o->threads < 2)
+        return "--apart needs --threads 2 or more";
     if (o->senders > o->members)
         return "--senders cannot be more than --members";
     if (o->users && strcmp(o->scenario, "groups") == 0 && o->members > o->users)

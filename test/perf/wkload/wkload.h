@@ -57,7 +57,7 @@ struct options {
     double rate; /* messages (connect: logins) per second in all, 0: as the window allows */
     double duration_s, warmup_s, drain_s, login_s;
     int pid; /* 0: no server figures */
-    bool both, encrypt, persist, quiet, no_source_spread;
+    bool both, apart, encrypt, persist, quiet, no_source_spread;
 };
 
 /* What the main thread shows while the workers run. */
@@ -114,6 +114,7 @@ struct bytes {
 enum conn_state { CONN_NEW, CONN_CONNECTING, CONN_LOGIN, CONN_READY, CONN_CLOSED };
 
 struct conn {
+    bool is_sender;
     int fd;
     uint8_t state, version;
     bool dirty, wants_out, ping_open;

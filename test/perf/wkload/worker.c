@@ -85,7 +85,7 @@ static void log_in_more(struct worker *w)
 static uint64_t intended_us(const struct worker *w, uint64_t k)
 {
     const struct options *o = &w->load->options;
-    double nth = (double)k * (double)o->threads + (double)w->index;
+    double nth = o->apart ? (double)k : (double)k * (double)o->threads + (double)w->index;
 
     return t0_of(w) + (uint64_t)(nth * 1e6 / o->rate);
 }

@@ -1,7 +1,7 @@
 /* Deliveries to large groups: in pieces, in order, safe against changes of the members. */
 #include "im_test.h"
 
-#define MANY 3000
+#define MANY 20000
 
 static struct cl c;
 

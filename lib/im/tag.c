@@ -50,16 +50,23 @@ static void put_uids(struct im_slot *is, const struct im_channel *ch, struct wk_
     wk_buf_printf(out, ",\"uid_count\":%zu,\"uids\":[", n_named + n);
     if (n > TAG_UIDS_MAX)
         n = TAG_UIDS_MAX;
+    struct im_members_at at = { 0 };
+    wkim_slice uid;
+    struct wk_buf slots = WK_BUF_INIT;
     for (uint32_t i = 0; i < n_named + n; i++) {
+        if (i < n_named)
+            uid = named[i];
+        else if (!im_members_next(m, &at, &uid))
+            break;
         if (i)
             wk_buf_u8(out, ',');
-        wk_json_string(out, i < n_named ? named[i] : im_member_uid(m, i - (uint32_t)n_named));
+        wk_json_string(out, uid);
+        wk_buf_printf(&slots, "%s%u", i ? "," : "", wk_cluster_slot_of(cl, uid));
     }
     wk_buf_printf(out, "],\"slot_ids\":[");
-    for (uint32_t i = 0; i < n_named + n; i++)
-        wk_buf_printf(out, "%s%u", i ? "," : "",
-                      i < n_named ? wk_cluster_slot_of(cl, named[i])
-                                  : m->v[i - (uint32_t)n_named].slot);
+    wk_buf_bytes(out, slots.p, slots.n);
+    out->oom |= slots.oom;
+    wk_buf_fini(&slots);
     wk_buf_u8(out, ']');
 }
 

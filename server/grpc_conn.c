@@ -363,7 +363,8 @@ int wk_grpc_conn_start(struct wk_grpc_conn *g, struct wk_grpc_call *c)
     c->http_status = c->grpc_status = -1;
     c->not_grpc = c->too_big = false;
     c->message[0] = '\0';
-    c->stream = nghttp2_submit_request(g->session, NULL, h, n, &body, c);
+    c->stream =
+        wk_grpc_conn_closing(g) ? -1 : nghttp2_submit_request(g->session, NULL, h, n, &body, c);
     if (c->stream < 0)
         return -1;
     c->next = g->calls;

@@ -110,6 +110,7 @@ static int start_node(struct server *s, wkim_error *err)
     if (rc != WKIM_OK)
         return rc;
     wk_http_set_warnings(s->http, s->problems.warnings);
+    wk_http_set_out(s->http, s->out);
     s->ready_timer = event_new(s->base, -1, EV_PERSIST, on_ready_timer, s);
     if (!s->ready_timer || event_add(s->ready_timer, &tick) != 0 || wk_signals_start(s) != 0) {
         err->code = WKIM_ENOMEM;

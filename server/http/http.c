@@ -309,6 +309,11 @@ void wk_http_set_warnings(struct wk_http *h, int warnings)
     atomic_store(&h->config_warnings, warnings);
 }
 
+void wk_http_set_out(struct wk_http *h, struct wk_out *out)
+{
+    atomic_store(&h->out, out);
+}
+
 void wk_http_stop(struct wk_http *h)
 {
     const uint64_t one = 1;

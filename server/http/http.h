@@ -9,6 +9,7 @@
 #include <wkim/node.h>
 
 struct wk_http;
+struct wk_out;
 
 /* Copies what it needs of cfg; node is borrowed until wk_http_stop.  On failure err says which
  * address could not be opened. */
@@ -16,6 +17,8 @@ int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg,
 /* The client listeners are open: from now on /readyz and /health may say so. */
 void wk_http_serving(struct wk_http *h);
 void wk_http_set_warnings(struct wk_http *h, int warnings); /* of the configuration, for /metrics */
+/* What /manager/v1/webhooks works on; borrowed until wk_http_stop, NULL: there are no webhooks. */
+void wk_http_set_out(struct wk_http *h, struct wk_out *out);
 void wk_http_stop(struct wk_http *h); /* NULL allowed */
 
 #endif

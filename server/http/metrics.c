@@ -145,6 +145,7 @@ void wk_api_metrics(struct wk_req *r)
     if (b.n && b.p[b.n - 1] != '\n')
         wk_jsonbuf_char(&b, '\n');
     wk_metrics_process(&b, h);
+    wk_metrics_webhook(&b, h);
     wk_metric_head(&b, "wkim_http_requests_total", "counter",
                    "Answers by route and class of status.");
     put_routes(&b, h, put_classes);

@@ -330,7 +330,7 @@ class Webhook(unittest.TestCase):
         s = self.start("  msgNotifyEventRetryMaxCount: 2\n  focusEvents: [msg.notify]\n")
         self.hook.status = 400
         message_id = s.send("d1", "d2", 1, "dead")
-        path = os.path.join(self.root, "data", "webhook-dead", "msg.notify.jsonl")
+        path = os.path.join(self.root, "data", "webhook-dead", "0000000000000001.jsonl")
         self.assertTrue(wait_for(lambda: os.path.exists(path) and os.path.getsize(path)))
         line = json.loads(read(path))
         self.assertEqual((line["attempts"], line["items"]), (2, 1))

@@ -108,7 +108,12 @@ $(B)/libtestsupport.a: $(SUPPORT_OBJ)
 	@mkdir -p $(@D); rm -f $@
 	$(Q)ar rcs $@ $(SUPPORT_OBJ)
 $(TEST_BIN): $(B)/%: $(B)/%.o $(B)/libwkim-internal.a $(B)/libtestsupport.a
-	$(Q)$(CC) -o $@ $< $(B)/libtestsupport.a $(B)/libwkim-internal.a $(LDFLAGS_ALL) -lcmocka $(LIB_LIBS)
+	$(Q)$(CC) -o $@ $< $(TEST_OBJ) $(B)/libtestsupport.a $(B)/libwkim-internal.a $(LDFLAGS_ALL) -lcmocka $(LIB_LIBS) $(TEST_LIBS)
+$(B)/test/unit/server/test_grpc_conn.o: CFLAGS_ALL += -I$(B)/gen
+$(B)/test/unit/server/test_grpc_conn.o: | $(B)/gen/wkhook.pb-c.h
+$(B)/test/unit/server/test_grpc_conn: $(B)/gen/wkhook.pb-c.o
+$(B)/test/unit/server/test_grpc_conn: TEST_OBJ := $(B)/gen/wkhook.pb-c.o
+$(B)/test/unit/server/test_grpc_conn: TEST_LIBS := -lnghttp2 -lprotobuf-c
 $(B)/test/sim/sim: $(SIM_SRC:%.c=$(B)/%.o) $(B)/libwkim-internal.a $(B)/libtestsupport.a
 	$(Q)$(CC) -o $@ $(SIM_SRC:%.c=$(B)/%.o) $(B)/libtestsupport.a $(B)/libwkim-internal.a $(LDFLAGS_ALL) $(LIB_LIBS)
 $(B)/test/perf/%: $(B)/test/perf/%.o $(B)/libwkim-internal.a $(B)/libtestsupport.a

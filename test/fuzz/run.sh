@@ -16,21 +16,28 @@ cat >"$out/rules.mk" <<'RULES'
 include lib/rooms.mk
 O := build/fuzz
 SRC := $(foreach r,$(ROOMS),$(wildcard lib/$(r)/*.c)) $(wildcard test/support/*.c) \
-	$(wildcard server/http/*.c) server/config_env.c server/config_load.c server/config_yaml.c \
-	server/options.c server/net.c server/tls.c
+	$(wildcard server/http/*.c server/config_*.c server/dead*.c server/out*.c server/grpc_*.c) \
+	server/options.c server/net.c server/tls.c test/fuzz/log_say.c
 TARGETS := $(patsubst test/fuzz/%.c,$(O)/%,$(wildcard test/fuzz/fuzz_*.c))
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -pthread -D_GNU_SOURCE \
-	-DWKIM_VERSION_TEXT='"fuzz"' -Iinclude -Ilib -Iserver -Itest/support -MMD -MP $(SAN)
+	-DWKIM_VERSION_TEXT='"fuzz"' -DWKIM_COMMIT='"fuzz"' -Iinclude -Ilib -Iserver -Itest/support -I$(O)/gen -MMD -MP $(SAN)
 all: $(TARGETS)
-$(O)/obj/%.o: %.c
+$(O)/gen/wkhook.pb-c.c $(O)/gen/wkhook.pb-c.h &: server/wkhook.proto
+	@mkdir -p $(@D)
+	@protoc-c --proto_path=server --c_out=$(O)/gen $<
+$(O)/obj/gen/wkhook.pb-c.o: $(O)/gen/wkhook.pb-c.c
 	@mkdir -p $(@D)
 	@$(CLANG) $(FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
-$(O)/all.a: $(SRC:%.c=$(O)/obj/%.o)
+$(O)/obj/%.o: %.c | $(O)/gen/wkhook.pb-c.h
+	@mkdir -p $(@D)
+	@$(CLANG) $(FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+$(O)/all.a: $(SRC:%.c=$(O)/obj/%.o) $(O)/obj/gen/wkhook.pb-c.o
 	@rm -f $@; ar rcs $@ $^
 $(TARGETS): $(O)/%: $(O)/obj/test/fuzz/%.o $(O)/all.a
 	@$(CLANG) -o $@ $< $(O)/all.a $(SAN) -fsanitize=fuzzer -pthread \
-		-levent_core -levent_extra -levent_pthreads -lrocksdb -ljansson -lyaml -lssl -lcrypto -lz
+		-levent_core -levent_extra -levent_pthreads -lrocksdb -ljansson -lyaml -lcurl -lnghttp2 \
+		-lprotobuf-c -lssl -lcrypto -lz
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
 RULES

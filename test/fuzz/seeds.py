@@ -58,7 +58,21 @@ def config_file():
     return inputs, words | {"WK_" + k.upper().replace(".", "_") + "=" for k in keys}
 
 
-MAKERS = {"fuzz_http_body": http_body, "fuzz_jwt": jwt, "fuzz_config_file": config_file}
+def grpc():
+    """An answer with Success in its frames, behind the byte that starts a call; and as one message."""
+    def frame(kind, flags, body, stream=1):
+        return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+    kind = b"\x00\x0ccontent-type\x10application/grpc"
+    status = b"\x00\x0bgrpc-status\x010"
+    message = b"\0\0\0\0\x02\x08\x01"
+    whole = frame(1, 4, b"\x88" + kind) + frame(0, 0, message) + frame(1, 5, status)
+    pieces = [whole, frame(1, 5, b"\x88" + kind + b"\x00\x0bgrpc-status\x0214\x00\x0cgrpc-message\x03why"),
+              frame(7, 0, bytes(8) + b"bye", 0), frame(3, 0, b"\0\0\0\x07"), frame(6, 0, bytes(8), 0)]
+    inputs = [b"\1\0" + bytes([(len(p) + 3) // 4]) + p for p in pieces] + [b"\0" + message]
+    return inputs, {"grpc-status", "grpc-message", "application/grpc"}
+
+
+MAKERS = {"fuzz_grpc": grpc, "fuzz_http_body": http_body, "fuzz_jwt": jwt, "fuzz_config_file": config_file}
 
 
 def quoted(word):

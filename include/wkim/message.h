@@ -72,6 +72,34 @@ WKIM_API int wkim_message_last(wkim_node *n, wkim_slice login_uid, wkim_slice ch
 WKIM_API int wkim_message_own(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
                               uint8_t channel_type, wkim_queue *q, void *user);
 
+/* Delete the messages that f names, at most 1000 (`oldest` as above): their rows are gone, their
+ * numbers are not given out again.  NUMBER_TOTAL: how many there were.  What is on its way to a
+ * receiver is not called back. */
+WKIM_API int wkim_message_delete(wkim_node *n, const wkim_message_find *f, wkim_queue *q,
+                                 void *user);
+/* Delete all messages with a number of at most through_seq (beyond the newest: all there are).
+ * Nobody sees them any more when it is answered; their rows go in the background.  MESSAGE_SEQ: the
+ * highest number that is deleted, TOTAL: the highest that was given out. */
+WKIM_API int wkim_history_delete(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                                 uint8_t channel_type, uint64_t through_seq, wkim_queue *q,
+                                 void *user);
+
+/* Limits of one channel's history instead of the node's (retention.* of the configuration). */
+#define WKIM_LIMIT_INHERIT (-1)
+typedef struct wkim_limits {
+    size_t size;
+    int64_t max_age_s;    /* each: WKIM_LIMIT_INHERIT, 0 none, or the limit */
+    int64_t max_messages; /* the newest numbers that stay */
+    int64_t max_bytes;    /* of stored records, uncompressed */
+} wkim_limits;
+WKIM_API int wkim_limits_set(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                             uint8_t channel_type, const wkim_limits *l, wkim_queue *q, void *user);
+/* Strings "own", "used" (what holds for the channel) with the numbers max_age_s, max_messages,
+ * max_bytes (own: -1 inherited), and "history" with first number, highest number, numbers whose
+ * rows are not removed yet.  NUMBER_ONLINE 1: retention.on, limits are enforced. */
+WKIM_API int wkim_limits_get(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                             uint8_t channel_type, wkim_queue *q, void *user);
+
 #ifdef __cplusplus
 }
 #endif

@@ -58,6 +58,17 @@
  *                                                                            JSON
  * IM_EVENT_PUT          str lane key, str row, u64 first, u64 end of the pieces to drop -
  * IM_EVENT_CHUNKS       repeated (str key, str row)                          -
+ * IM_LIMITS_SET         key, u8 enum wk_keep_bits, u64 age_s, messages, bytes -
+ * IM_LIMITS_GET         key                              rows A: own (UINT64_MAX: none), used,
+ *                                                        history (first, last, not yet erased);
+ *                                                        number[0]: limits are enforced
+ * IM_TRIM               key, u64 through, and of what sizes were added up: u64 after, to, bytes
+ *                                                        number: floor, highest number
+ * IM_ERASE              key, u64 from, to, bytes, str client_msg_no with events ... -
+ * IM_DELETE             as IM_MESSAGE_GET                number[0]: messages
+ * IM_DROP               key, (u64 seq, u32 bytes, str client_msg_no if it has events) ... -
+ * IM_OVER               (u64 time, key, u64 seq, u32 bytes or 0: gone, str client_msg_no) ... -
+ * IM_EVENTS_PURGE       (key, str client_msg_no) ...                         -
  *
  * rows A: repeated (str, u64 a, u64 b, u64 c).  records: repeated str.  conversations: repeated
  * struct im_conv_row below, written by im_conv_row_encode. */

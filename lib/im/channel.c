@@ -209,8 +209,25 @@ static void add_uids(struct im_slot *is, struct im_channel *ch, uint8_t list, st
         wk_buf_str(uids, uid);
 }
 
-static void purge(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
-                  uint64_t now, struct wk_call *c)
+/* Commands live in a channel of their own beside the one they belong to. */
+static int purge_commands(struct im_slot *is, struct wk_txn *txn, const struct wk_channel_key *key)
+{
+    struct wk_buf id = WK_BUF_INIT;
+    struct im_channel *ch;
+
+    if (im_is_command(key->id))
+        return WKIM_OK;
+    wk_buf_bytes(&id, key->id.p, key->id.n);
+    wk_buf_bytes(&id, IM_CMD_SUFFIX, sizeof(IM_CMD_SUFFIX) - 1);
+    int rc = id.oom ? WKIM_ENOMEM : im_channel_get(is, key->type, wk_buf_slice(&id), &ch);
+    if (rc == WKIM_OK)
+        im_history_trim(is, txn, ch, UINT64_MAX);
+    wk_buf_fini(&id);
+    return rc;
+}
+
+static int purge(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im_channel *ch,
+                 uint64_t now, struct wk_call *c)
 {
     struct wk_channel_key key = im_channel_key(ch);
     uint32_t slot = wk_slot_id(is->slot);
@@ -232,14 +249,13 @@ static void purge(struct im_slot *is, struct wk_txn *txn, uint64_t id, struct im
     }
     ch->row.n_subscribers = ch->row.n_allow = ch->row.n_deny = 0;
     ch->source_serial = 0;
-    if (ch->last_seq)
-        wk_message_delete_range(txn, slot, &key, 1, ch->last_seq);
-    im_msgno_purge(is, txn, ch);
-    ch->row.last_seq_floor = ch->last_seq; /* numbers are never given out twice */
-    ch->row.retained_from = ch->last_seq + 1;
+    im_history_trim(is, txn, ch, UINT64_MAX);
+    im_events_purge_channel(is, txn, &key);
+    int rc = purge_commands(is, txn, &key);
     /* Lists are loaded again from a store that does not have this batch yet: mark them empty. */
     for (uint8_t l = WK_LIST_SUBSCRIBER; l < WK_LIST_KINDS; l++)
         (void)im_members_new(&ch->lists[l]);
+    return rc;
 }
 
 int im_channel_delete_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in,
@@ -261,7 +277,7 @@ int im_channel_delete_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id,
     ch->row.exists = true;
     ch->row.updated_ms = now;
     if (all)
-        purge(is, txn, id, ch, now, call);
+        rc = purge(is, txn, id, ch, now, call);
     im_channel_save(is, txn, ch);
-    return WKIM_OK;
+    return rc;
 }

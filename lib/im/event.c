@@ -2,6 +2,7 @@
  * memory and reach the log within FLUSH_MS or FLUSH_BYTES; everything else is in the log before it
  * is answered. */
 #include "im/event_internal.h"
+#include "base/clock.h"
 
 #define FLUSH_MS 500
 #define FLUSH_BYTES 65536
@@ -88,6 +89,16 @@ static void on_sweep(struct wk_timer *t)
 }
 
 static void on_flush(struct wk_timer *t);
+static void note_unsaved(struct im_events *ev);
+
+void im_stream_gone(struct im_slot *is, struct im_stream *st)
+{
+    st->gone = true;
+    wk_list_remove(&st->dirty);
+    note_unsaved(is->events);
+    if (clean(st))
+        drop(is, st);
+}
 
 int im_events_open(struct im_slot *is, uint64_t seed)
 {
@@ -113,7 +124,7 @@ static int find_anchor(struct im_slot *is, struct im_stream *st, const struct wk
 {
     struct wk_buf row = WK_BUF_INIT;
     struct wk_record r;
-    int rc = im_msgno_lookup(is, key, no, false, &row);
+    int rc = im_msgno_lookup(is, key, no, false, wk_wall_ms(), &row);
 
     struct wk_cursor c = wk_cursor(wk_buf_slice(&row));
     if (rc == WKIM_OK && row.n && wk_record_decode(&r, wk_cursor_str(&c)) == WKIM_OK) {
@@ -145,6 +156,8 @@ static int stream_open(struct im_slot *is, const struct im_event *e, struct im_s
         drop(is, st);
         st = NULL;
     }
+    if (st && st->gone)
+        rc = WKIM_ENOTFOUND; /* of what came before is still something under way */
     if (rc == WKIM_OK && !st) {
         evict(is, 0, room);
         if (!room(is->im) && ev->streams.count >= STREAMS_ALWAYS)
@@ -230,8 +243,11 @@ static void flush_done(struct wk_call *c)
         return;
     ev->flush_call = NULL;
     while ((n = wk_list_pop(&ev->flushing))) {
-        if (rc != WKIM_OK)
-            flush_failed(ev, WK_CONTAINER(n, struct im_stream, flushing));
+        struct im_stream *st = WK_CONTAINER(n, struct im_stream, flushing);
+        if (rc != WKIM_OK && !st->gone)
+            flush_failed(ev, st);
+        if (st->gone && clean(st))
+            drop(ev->is, st);
     }
     if (linked(&ev->dirty))
         want_flush(ev);
@@ -328,8 +344,11 @@ int im_event_chunks_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 
     while (wk_cursor_left(&c) && !c.bad) {
         wkim_slice key = wk_cursor_str(&c), row = wk_cursor_str(&c);
-        if (!c.bad)
-            wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_CHUNK, key, row);
+        if (c.bad)
+            break;
+        wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_CHUNK, key, row);
+        if (im_events_note(is, IM_TABLE_CHUNK, key) != WKIM_OK)
+            return WKIM_ENOMEM;
     }
     return WKIM_OK;
 }
@@ -345,6 +364,8 @@ int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     if (c.bad)
         return WKIM_OK;
     wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_LANE, key, row);
+    if (im_events_note(is, IM_TABLE_LANE, key) != WKIM_OK)
+        return WKIM_ENOMEM;
     if (first < end) {
         wk_buf_bytes(&lo, key.p, key.n);
         wk_buf_u64(&lo, first);
@@ -475,7 +496,7 @@ static void put_done(struct wk_call *c)
         } else {
             st->stale = true;
         }
-        if (st->stale && clean(st))
+        if ((st->stale || st->gone) && clean(st))
             drop(p->is, st);
     }
     w->code = rc;
@@ -600,6 +621,7 @@ void im_events_close(struct im_slot *is)
     while ((n = wk_list_pop(&ev->lru)))
         drop(is, WK_CONTAINER(n, struct im_stream, lru));
     wk_map_fini(&ev->streams);
+    wk_buf_fini(&ev->round_keys);
     wk_free(ev);
     is->events = NULL;
 }

@@ -19,6 +19,7 @@ struct im_stream {
     uint32_t in_flight;     /* stored events on their way */
     bool anchored;          /* the message is stored */
     bool stale;             /* memory is ahead of the store after a failure */
+    bool gone;              /* its message is deleted; freed when nothing is under way any more */
     size_t key_n;
     uint8_t key[];          /* im_stream_key */
 };
@@ -33,6 +34,7 @@ struct im_events {
     struct im_flush *flush_call; /* under way */
     size_t unsaved_bytes;
     bool unsaved; /* counted in im.event_unsaved */
+    struct wk_buf round_keys; /* written in this round: repeated (u8 table, str key) */
 };
 
 /* Also the prefix of its rows. */
@@ -42,6 +44,8 @@ void im_stream_key(struct wk_buf *out, uint8_t type, wkim_slice stored_id,
 int im_stream_load(struct im_slot *is, wkim_slice key, struct im_stream **out);
 void im_stream_free(struct im_stream *st);
 struct im_stream *im_stream_find(struct im_slot *is, wkim_slice key); /* in memory, NULL: not */
+void im_stream_gone(struct im_slot *is, struct im_stream *st); /* may free it */
+int im_events_note(struct im_slot *is, uint8_t table, wkim_slice key); /* a row of this round */
 struct im_lane *im_stream_lane(const struct im_stream *st, wkim_slice key);
 struct im_lane *im_stream_add_lane(struct im_stream *st, wkim_slice key); /* NULL: out of memory */
 

@@ -159,6 +159,8 @@ static bool step(struct wk_shard *s, struct deliver *d, bool whole)
     const struct im_member *m;
     wkim_slice uid;
 
+    if (!d->is_event && im_expired(&d->record, s->wall_ms))
+        return true; /* its time was over before its turn came */
     if (!d->begun)
         deliver_extra(d, cl, s);
     d->begun = true;

@@ -242,22 +242,57 @@ static int find_start(struct find *f, struct im_slot *is, struct wk_cursor *cur,
     return cur->bad ? WKIM_EPROTO : im_bounds_get(is, &f->key, &f->b);
 }
 
-static void get_read(struct im_slot *is, struct wk_call *c)
-{
-    struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
-    struct find f;
-    int rc = find_start(&f, is, &cur, &c->out);
+struct giving {
+    struct wk_buf found; /* what one look-up brought */
+    int (*each)(void *arg, wkim_slice record);
+    void *arg;
+};
 
+static int give(struct giving *g, int rc)
+{
+    struct wk_cursor c = wk_cursor(wk_buf_slice(&g->found));
+
+    if (rc == WKIM_OK && g->found.oom)
+        rc = WKIM_ENOMEM;
+    while (rc == WKIM_OK && wk_cursor_left(&c))
+        rc = g->each(g->arg, wk_cursor_str(&c));
+    wk_buf_clear(&g->found);
+    return rc;
+}
+
+int im_history_each(struct im_slot *is, wkim_slice in, bool over,
+                    int (*each)(void *arg, wkim_slice record), void *arg)
+{
+    struct wk_cursor cur = wk_cursor(in);
+    struct giving g = { .each = each, .arg = arg };
+    struct find f;
+    int rc = find_start(&f, is, &cur, &g.found);
+
+    if (over)
+        f.now_ms = 0;
     bool oldest = wk_cursor_u8(&cur);
     for (uint64_t n = wk_cursor_varint(&cur); n && !cur.bad && rc == WKIM_OK; n--)
-        rc = append_seq(&f, wk_cursor_u64(&cur));
+        rc = give(&g, append_seq(&f, wk_cursor_u64(&cur)));
     for (uint64_t n = wk_cursor_varint(&cur); n && !cur.bad && rc == WKIM_OK; n--)
-        rc = append_id(&f, (int64_t)wk_cursor_u64(&cur));
+        rc = give(&g, append_id(&f, (int64_t)wk_cursor_u64(&cur)));
     for (uint64_t n = wk_cursor_varint(&cur); n && !cur.bad && rc == WKIM_OK; n--)
-        rc = im_msgno_lookup(is, &f.key, wk_cursor_str(&cur), oldest, &c->out);
-    c->code = cur.bad ? WKIM_EPROTO : rc;
-    if (c->out.n > ANSWER_BYTES_MAX)
-        c->code = WKIM_ETOOBIG;
+        rc = give(&g, im_msgno_lookup(is, &f.key, wk_cursor_str(&cur), oldest, f.now_ms,
+                                      &g.found));
+    wk_buf_fini(&g.found);
+    return cur.bad ? WKIM_EPROTO : rc;
+}
+
+static int add_answer(void *arg, wkim_slice record)
+{
+    struct wk_buf *out = arg;
+
+    wk_buf_str(out, record);
+    return out->oom ? WKIM_ENOMEM : out->n > ANSWER_BYTES_MAX ? WKIM_ETOOBIG : WKIM_OK;
+}
+
+static void get_read(struct im_slot *is, struct wk_call *c)
+{
+    c->code = im_history_each(is, wk_blob_slice(c->in), false, add_answer, &c->out);
 }
 
 /* The highest number stays when its message is gone; the newest message is then another one. */

@@ -63,8 +63,11 @@ enum im_op {
     IM_ERASE = 91,           /* W: a piece of its rows leaves the store */
     IM_DELETE = 92,          /* finds the messages, then IM_DROP */
     IM_DROP = 93,            /* W */
-    IM_OVER = 94             /* W: messages whose time is over */
+    IM_OVER = 94,            /* W: messages whose time is over */
+    IM_EVENTS_PURGE = 95     /* W */
 };
+
+#define IM_DELETE_MAX 1000u /* messages of one IM_DELETE */
 
 #define IM_SYSTEM_UID "____system"
 #define IM_SYSTEM_DEVICE "____device"
@@ -121,6 +124,15 @@ struct im_options {
     uint64_t event_streams_max, event_bytes_max, event_deltas_max, event_idle_ms, event_sweep_ms;
     bool event_allow_orphan;    /* events on messages that are not stored */
     bool event_push_private;    /* to all receivers, not to from_uid only */
+    /* The node's limits for histories (keep.set is not used; 0: none), how they are enforced:
+     * channels looked at and messages erased at once, pause between two passes over a slot. */
+    struct im_retention {
+        bool on;
+        uint32_t batch, trim;
+        uint64_t scan_ms;
+        struct wk_keep keep;
+    } retention;
+    struct wk_readers *background; /* for jobs that may take long; NULL: those of the cluster */
     /* A message was stored / a user's connections changed.  @shard of the slot; may be NULL. */
     void (*on_stored)(void *user, const struct wk_record *r);
     void (*on_online)(void *user, wkim_slice uid, uint8_t device_flag, bool online,
@@ -202,6 +214,16 @@ struct im_conn {
 /* IM_LOGIN with call->mark = the im_conn: reason in call->reason; on success it is registered. */
 void im_conn_gone(struct im *im, struct im_conn *c); /* unregister; @shard of the uid's slot */
 
+/* No more background work is started; any thread. */
+void im_keep_stop(struct im *im);
+struct im_keep_counts {
+    uint64_t erased;  /* messages whose rows left the store */
+    uint64_t trims;   /* floors raised by limits */
+    uint64_t expired; /* messages deleted because their time was over */
+    uint64_t failed;  /* steps that did not work and are tried again */
+};
+struct im_keep_counts im_keep_counts(const struct im *im); /* any thread */
+
 /* Every delta of an event is in the log; any thread. */
 bool im_events_saved(const struct im *im);
 
@@ -239,6 +261,9 @@ wkim_slice im_base_id(wkim_slice stored_id);
 wkim_slice im_peer(wkim_slice stored_id, wkim_slice uid);
 bool im_uid_valid(wkim_slice uid);      /* not blank, none of @ # &, within the limit */
 bool im_is_system(struct im *im, uint32_t shard, wkim_slice uid);
+
+/* The message's time is over: nobody gets it any more. */
+bool im_expired(const struct wk_record *r, uint64_t now_ms);
 
 /* ---- request bytes --------------------------------------------------------------------------- */
 enum im_send_bits {

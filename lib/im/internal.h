@@ -137,6 +137,16 @@ struct im_slot {
     struct wk_list effects;    /* outbox runs under way */
     struct wk_timer outbox_retry; /* looks at the outbox again */
     struct im_events *events;
+    struct im_keep {
+        struct wk_list link;    /* im_shard.keeper, while we lead */
+        uint64_t epoch;         /* differs from that of the slot's next state */
+        uint64_t scan_at_ms;
+        bool erasing;           /* rows may wait to be erased */
+        bool scanning;          /* in the middle of a pass */
+        bool behind;            /* it goes on behind the channel of cursor */
+        uint8_t cursor_type;
+        struct wk_buf cursor;
+    } keep;
     struct wk_map sources;     /* struct im_source: channels whose SENDs wait for the data source */
 };
 
@@ -172,6 +182,7 @@ struct im_shard {
     struct wk_post fan_post;
     bool fan_posted;
     struct im_counters count;
+    struct im_keeper *keeper;
 };
 
 struct im {
@@ -180,6 +191,9 @@ struct im {
     _Atomic uint64_t event_unsaved; /* slots with deltas that are not in the log yet */
     _Atomic uint64_t source_waiting, source_refused, source_lost;
     _Atomic uint64_t backlog_bytes; /* of messages in long deliveries */
+    _Atomic bool keep_stopped;
+    _Atomic uint64_t keep_epoch, keep_unflushed; /* erased since the store was flushed for it */
+    _Atomic uint64_t keep_erased, keep_trims, keep_expired, keep_failed;
     struct im_shard *shards;
 };
 
@@ -243,11 +257,13 @@ int im_msgno_add(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, 
                  wkim_slice client_msg_no);
 /* The message is deleted in this round: the store may still show it. */
 int im_msgno_forget(struct im_slot *is, struct im_channel *ch, uint64_t seq);
-void im_msgno_purge(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch);
+/* The messages from..to, all below the floor, leave the store. */
+void im_msgno_erase(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, uint64_t from,
+                    uint64_t to);
 void im_msgnos_fini(struct im_msgnos *m);
 /* Append the record (str) with this client_msg_no, from the store only; any thread. */
 int im_msgno_lookup(struct im_slot *is, const struct wk_channel_key *key, wkim_slice client_msg_no,
-                    bool oldest, struct wk_buf *out);
+                    bool oldest, uint64_t now_ms, struct wk_buf *out);
 /* notify.c */
 int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id,
                   const struct wk_channel_key *key, uint64_t seq);
@@ -314,8 +330,6 @@ struct im_bounds {
 };
 int im_bounds_get(struct im_slot *is, const struct wk_channel_key *key,
                   struct im_bounds *out); /* from the store; any thread */
-/* The message's time is over: nobody gets it any more. */
-bool im_expired(const struct wk_record *r, uint64_t now_ms);
 /* What counts as read to a user whose last own message is `own`: own messages count from the number
  * on that was the last when a number of unread ones was set (`forced`). */
 uint64_t im_read_to(uint64_t read, uint64_t forced, uint64_t own);
@@ -323,6 +337,54 @@ uint64_t im_read_to(uint64_t read, uint64_t forced, uint64_t own);
 int im_holes_count(struct im_slot *is, const struct wk_channel_key *key,
                    const struct im_bounds *b, uint64_t after, uint64_t *n);
 void im_hole_key(struct wk_buf *out, const struct wk_channel_key *key, uint64_t seq);
+/* keeper.c: the leader's work on histories in the background */
+int im_keep_new(struct im *im); /* a keeper per shard */
+void im_keep_free(struct im *im);
+void im_keep_lead(struct im_slot *is);
+void im_keep_close(struct im_slot *is);
+void im_keep_wake(struct im_slot *is); /* rows wait to be erased */
+/* keeper_look.c: one look at the store, on a reader thread: what is to be proposed. */
+struct im_look {
+    struct wk_store *store;
+    uint32_t slot;
+    const struct im_options *opt;
+    uint64_t now_ms;        /* wall clock */
+    bool behind;            /* this channel, else from the start; afterwards where it stopped */
+    uint8_t cursor_type;
+    struct wk_buf cursor;
+    struct wk_buf out;      /* repeated (u16 op, str request) */
+    uint64_t erase, over;   /* messages in it */
+    bool more;              /* the look stopped before its end */
+    int rc;
+};
+void im_look_erase(struct im_look *l); /* rows below floors */
+void im_look_pass(struct im_look *l);  /* what limits and time limits say */
+void im_look_fini(struct im_look *l);
+/* retention.c */
+#define IM_ERASE_MAX 10000u /* numbers of one piece */
+/* Raises the floor; the rows below leave the store later. */
+void im_history_trim(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch,
+                     uint64_t through);
+int im_trim_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in, struct wk_call *call);
+int im_erase_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_drop_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+bool im_drop_applied(struct im_slot *is, struct wk_call *c);
+int im_over_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_events_purge_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+int im_limits_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+enum wk_call_result im_limits_get_handle(struct im_slot *is, struct wk_call *c);
+enum wk_call_result im_delete_handle(struct im_slot *is, struct wk_call *c);
+/* The row that says when a message with a time limit is over. */
+int im_expiry_put(struct im_slot *is, struct wk_txn *txn, const struct wk_record *r);
+/* What holds for a channel: its own limits before the node's. */
+struct wk_keep im_limits_of(const struct im_options *o, const struct wk_keep *own);
+/* The part of IM_DROP and IM_OVER that comes from the record: size, client_msg_no if it may have
+ * events. */
+void im_drop_encode(struct wk_buf *out, const struct wk_record *r, size_t bytes);
+/* history.c: each() for every message that a request of IM_MESSAGE_GET names; `over`: also those
+ * whose time is over. */
+int im_history_each(struct im_slot *is, wkim_slice in, bool over,
+                    int (*each)(void *arg, wkim_slice record), void *arg);
 /* history.c */
 enum wk_call_result im_history_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_heads_handle(struct im_slot *is, struct wk_call *c); /* heads.c */
@@ -358,6 +420,12 @@ enum wk_call_result im_event_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_event_sync_handle(struct im_slot *is, struct wk_call *c);
 int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_event_chunks_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+/* event_purge.c: what came of events for a message; for all of a channel */
+int im_events_purge(struct im_slot *is, struct wk_txn *txn, const struct wk_channel_key *key,
+                    wkim_slice client_msg_no);
+void im_events_purge_channel(struct im_slot *is, struct wk_txn *txn,
+                             const struct wk_channel_key *key);
+void im_events_round_end(struct im_slot *is);
 /* event_stream.c: put what came of events behind the stream messages of an answer: from the store
  * on a reader thread, then (memory) what only the slot's shard knows. */
 int im_events_annotate(struct im_slot *is, struct wk_buf *records, bool basic, bool memory);

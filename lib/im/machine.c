@@ -23,6 +23,7 @@ static int slot_open(void *user, struct wk_slot *slot)
     wk_list_init(&is->effects);
     wk_list_init(&is->sent);
     im_source_open(is, seed + 4);
+    wk_list_init(&is->keep.link);
     if (im_events_open(is, seed + 3) != WKIM_OK) {
         wk_free(is);
         return WKIM_ENOMEM;
@@ -40,6 +41,7 @@ static void slot_close(void *user, struct wk_slot *slot)
         return;
     if (is->im->opt.on_close)
         is->im->opt.on_close(is->im->opt.user, wk_slot_id(slot));
+    im_keep_close(is);
     im_events_close(is);
     im_source_close(is);
     im_outbox_drop_all(is);
@@ -62,6 +64,7 @@ static void slot_lead(void *user, struct wk_slot *slot)
     struct im_slot *is = im_slot_of(slot);
 
     im_outbox_recover(is);
+    im_keep_lead(is);
     if (im->opt.on_lead)
         im->opt.on_lead(im->opt.user, wk_slot_id(slot));
     if (wk_slot_id(slot) == 0 && !im->opt.source.system && im_system_load(is) != WKIM_OK)
@@ -103,6 +106,14 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_CMD_ACK: return im_cmd_ack_handle(is, c);
     case IM_EVENT: return im_event_handle(is, c);
     case IM_EVENT_SYNC: return im_event_sync_handle(is, c);
+    case IM_LIMITS_GET: return im_limits_get_handle(is, c);
+    case IM_DELETE: return im_delete_handle(is, c);
+    case IM_LIMITS_SET:
+    case IM_TRIM:
+    case IM_ERASE:
+    case IM_DROP:
+    case IM_OVER:
+    case IM_EVENTS_PURGE:
     case IM_EVENT_PUT:
     case IM_EVENT_CHUNKS:
     case IM_CMD_READ:
@@ -151,6 +162,12 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_CMD_READ: return im_cmd_read_apply(is, txn, in);
     case IM_EVENT_PUT: return im_event_put_apply(is, txn, in);
     case IM_EVENT_CHUNKS: return im_event_chunks_apply(is, txn, in);
+    case IM_LIMITS_SET: return im_limits_set_apply(is, txn, in);
+    case IM_TRIM: return im_trim_apply(is, txn, in, c);
+    case IM_ERASE: return im_erase_apply(is, txn, in);
+    case IM_DROP: return im_drop_apply(is, txn, in);
+    case IM_OVER: return im_over_apply(is, txn, in);
+    case IM_EVENTS_PURGE: return im_events_purge_apply(is, txn, in);
     default: return WKIM_EVERSION; /* written by a newer version: applying the rest would diverge */
     }
 }
@@ -180,11 +197,17 @@ static bool applied(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, 
     case IM_SYSTEM_CHANGE:
         c->code = im_system_publish(is, in);
         return true;
+    case IM_DROP: return im_drop_applied(is, c);
+    case IM_TRIM:
+        im_keep_wake(is);
+        return true;
     case IM_CHANNEL_SET:
         im_source_forget(is, in);
         return true;
     case IM_LIST_CHANGE:
     case IM_CHANNEL_DELETE:
+        if (op == IM_CHANNEL_DELETE)
+            im_keep_wake(is);
         im_source_forget(is, in);
         return run_effects(is, id, c);
     case IM_SOURCE_SET: return run_effects(is, id, c);
@@ -204,6 +227,7 @@ static void round_end(void *user, struct wk_slot *slot)
     (void)user;
 
     im_fresh_clear(is);
+    im_events_round_end(is);
     im_conv_overlay_clear(is);
     im_left_clear(is);
     im_channel_trim(is);
@@ -242,6 +266,10 @@ int im_new(struct im **out, const struct im_options *opt)
         im_free(im);
         return WKIM_ENOMEM;
     }
+    if (im_keep_new(im) != WKIM_OK) {
+        im_free(im);
+        return WKIM_ENOMEM;
+    }
     *out = im;
     return WKIM_OK;
 }
@@ -261,8 +289,10 @@ void im_free(struct im *im)
 {
     if (!im)
         return;
-    if (im->shards)
+    if (im->shards) {
         im_fanout_drop_all(im);
+        im_keep_free(im);
+    }
     im_source_free(im);
     im_system_free(im);
     for (uint32_t i = 0; im->shards && i < im->opt.n_shards; i++) {

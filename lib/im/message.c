@@ -276,6 +276,8 @@ static int store_message(struct im_slot *is, struct wk_txn *txn, struct im_chann
     int rc = im_msgno_add(is, txn, ch, r->message_seq, r->client_msg_no);
     if (rc == WKIM_OK && r->client_msg_no.n)
         rc = fresh_add(is, r);
+    if (rc == WKIM_OK && r->expire_s)
+        rc = im_expiry_put(is, txn, r);
     if (rc == WKIM_OK && !wk_slice_eq(r->from_uid, WK_LIT(IM_SYSTEM_UID)))
         rc = sent_note(is, txn, ch, r->from_uid, r->message_seq);
     if (rc != WKIM_OK)

@@ -9,7 +9,7 @@
  * Measured: a row per message under a random key cost a fifth of the server's CPU, most of it
  * sorting at flush. */
 #include "im/internal.h"
-#include "base/clock.h"
+#include "store/txn.h"
 
 #define BLOCK 128u
 #define WINDOW 10240u /* clients.md 2.11 asks for the last 10 000 of a channel */
@@ -228,21 +228,22 @@ int im_msgno_forget(struct im_slot *is, struct im_channel *ch, uint64_t seq)
     return rc;
 }
 
-void im_msgno_purge(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch)
+void im_msgno_erase(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch, uint64_t from,
+                    uint64_t to)
 {
     struct wk_channel_key key = im_channel_key(ch);
     struct wk_buf k = WK_BUF_INIT;
 
-    for (uint64_t block = 0; block < ch->last_seq / BLOCK; block++) {
+    /* Blocks whose last message is among them; what came before has gone earlier. */
+    for (uint64_t block = (from - 1) / BLOCK; block < to / BLOCK; block++) {
         wk_buf_clear(&k);
         block_key(&k, &key, block);
-        if (!k.oom)
+        if (k.oom)
+            wk_txn_fail(txn, WKIM_ENOMEM);
+        else
             wk_row_delete(txn, wk_slot_id(is->slot), IM_TABLE_MSGNO, wk_buf_slice(&k));
     }
     wk_buf_fini(&k);
-    im_msgnos_fini(&ch->msgnos);
-    ch->msgnos.first_seq = ch->last_seq + 1;
-    ch->msgnos.loaded = true;
 }
 
 /* ---- the whole history, from the store only (reader threads) --------------------------------- */
@@ -317,10 +318,10 @@ static int look_in_tail(struct lookup *l, uint64_t from, uint64_t last, bool old
 }
 
 int im_msgno_lookup(struct im_slot *is, const struct wk_channel_key *key, wkim_slice client_msg_no,
-                    bool oldest, struct wk_buf *out)
+                    bool oldest, uint64_t now_ms, struct wk_buf *out)
 {
     struct lookup l = { .is = is, .key = key, .no = client_msg_no, .out = out,
-                        .want = fingerprint(client_msg_no), .now_ms = wk_wall_ms() };
+                        .want = fingerprint(client_msg_no), .now_ms = now_ms };
     struct im_bounds b;
     int rc = l.want ? im_bounds_get(is, key, &b) : WKIM_OK;
 

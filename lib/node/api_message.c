@@ -189,28 +189,39 @@ int wkim_message_sync(wkim_node *n, const wkim_message_range *r, wkim_queue *q, 
                        wk_slice(NULL, 0), q, user);
 }
 
-int wkim_message_get(wkim_node *n, const wkim_message_find *f, wkim_queue *q, void *user)
+/* The request of IM_MESSAGE_GET and IM_DELETE; WKIM_OK or why not. */
+static int put_find(struct wkim_node *n, const wkim_message_find *f, size_t max, struct wk_buf *in,
+                    uint32_t *slot)
 {
-    struct wk_buf in = WK_BUF_INIT;
-
     if (!n || !n->started || !f || f->size < sizeof(*f) ||
         wk_api_check_id(f->channel_id) != WKIM_OK)
         return !n || n->started ? WKIM_EINVAL : WKIM_ESTOPPED;
-    if (f->n_seqs + f->n_ids + f->n_client_msg_nos > WK_LIST_UIDS_MAX)
+    if (f->n_seqs > max || f->n_ids > max || f->n_client_msg_nos > max ||
+        f->n_seqs + f->n_ids + f->n_client_msg_nos > max)
         return WKIM_ETOOBIG;
-    uint32_t slot = put_key(n, &in, f->channel_type, f->channel_id, f->login_uid);
-    wk_buf_u8(&in, f->oldest);
-    wk_buf_varint(&in, f->n_seqs);
+    *slot = put_key(n, in, f->channel_type, f->channel_id, f->login_uid);
+    wk_buf_u8(in, f->oldest);
+    wk_buf_varint(in, f->n_seqs);
     for (size_t i = 0; i < f->n_seqs; i++)
-        wk_buf_u64(&in, f->seqs[i]);
-    wk_buf_varint(&in, f->n_ids);
+        wk_buf_u64(in, f->seqs[i]);
+    wk_buf_varint(in, f->n_ids);
     for (size_t i = 0; i < f->n_ids; i++)
-        wk_buf_u64(&in, (uint64_t)f->ids[i]);
-    wk_buf_varint(&in, f->n_client_msg_nos);
+        wk_buf_u64(in, (uint64_t)f->ids[i]);
+    wk_buf_varint(in, f->n_client_msg_nos);
     for (size_t i = 0; i < f->n_client_msg_nos; i++)
-        wk_buf_str(&in, f->client_msg_nos[i]);
-    return wk_api_send(n, IM_MESSAGE_GET, slot, &in, WK_REPLY_RECORDS, NULL, wk_slice(NULL, 0), q,
-                       user);
+        wk_buf_str(in, f->client_msg_nos[i]);
+    return WKIM_OK;
+}
+
+int wkim_message_get(wkim_node *n, const wkim_message_find *f, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+    uint32_t slot;
+    int rc = put_find(n, f, WK_LIST_UIDS_MAX, &in, &slot);
+
+    return rc != WKIM_OK ? rc
+                         : wk_api_send(n, IM_MESSAGE_GET, slot, &in, WK_REPLY_RECORDS, NULL,
+                                       wk_slice(NULL, 0), q, user);
 }
 
 static void fill_last(struct wk_api_call *a, struct wkim_reply *r)
@@ -259,4 +270,90 @@ int wkim_message_own(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
     for (int i = 0; i < 3; i++) /* no positions: unread is not asked for */
         wk_buf_u64(&in, UINT64_MAX);
     return wk_api_send(n, IM_HEADS, slot, &in, WK_REPLY_NONE, fill_own, wk_slice(NULL, 0), q, user);
+}
+
+/* ---- delete ---------------------------------------------------------------------------------- */
+
+static void fill_deleted(struct wk_api_call *a, struct wkim_reply *r)
+{
+    wk_reply_number(r, WKIM_NUMBER_TOTAL, (int64_t)a->call.number[0]);
+}
+
+int wkim_message_delete(wkim_node *n, const wkim_message_find *f, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+    uint32_t slot;
+    int rc = put_find(n, f, IM_DELETE_MAX, &in, &slot);
+
+    return rc != WKIM_OK ? rc
+                         : wk_api_send(n, IM_DELETE, slot, &in, WK_REPLY_NONE, fill_deleted,
+                                       wk_slice(NULL, 0), q, user);
+}
+
+static void fill_floor(struct wk_api_call *a, struct wkim_reply *r)
+{
+    wk_reply_number(r, WKIM_NUMBER_MESSAGE_SEQ, (int64_t)a->call.number[0]);
+    wk_reply_number(r, WKIM_NUMBER_TOTAL, (int64_t)a->call.number[1]);
+}
+
+int wkim_history_delete(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                        uint8_t channel_type, uint64_t through_seq, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+    int rc = wk_api_ready(n, channel_id);
+
+    if (rc != WKIM_OK)
+        return rc;
+    uint32_t slot = put_key(n, &in, channel_type, channel_id, login_uid);
+    wk_buf_u64(&in, through_seq);
+    for (int i = 0; i < 3; i++) /* nothing was added up */
+        wk_buf_u64(&in, 0);
+    return wk_api_send(n, IM_TRIM, slot, &in, WK_REPLY_NONE, fill_floor, wk_slice(NULL, 0), q,
+                       user);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+static uint8_t is_set(int64_t limit, uint8_t bit)
+{
+    return limit >= 0 ? bit : 0;
+}
+
+int wkim_limits_set(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                    uint8_t channel_type, const wkim_limits *l, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+    int rc = wk_api_ready(n, channel_id);
+
+    if (rc != WKIM_OK)
+        return rc;
+    if (!l || l->size < sizeof(*l) || l->max_age_s < WKIM_LIMIT_INHERIT ||
+        l->max_messages < WKIM_LIMIT_INHERIT || l->max_bytes < WKIM_LIMIT_INHERIT)
+        return WKIM_EINVAL;
+    uint32_t slot = put_key(n, &in, channel_type, channel_id, login_uid);
+    wk_buf_u8(&in, is_set(l->max_age_s, WK_KEEP_AGE) | is_set(l->max_messages, WK_KEEP_MESSAGES) |
+                       is_set(l->max_bytes, WK_KEEP_BYTES));
+    wk_buf_u64(&in, l->max_age_s > 0 ? (uint64_t)l->max_age_s : 0);
+    wk_buf_u64(&in, l->max_messages > 0 ? (uint64_t)l->max_messages : 0);
+    wk_buf_u64(&in, l->max_bytes > 0 ? (uint64_t)l->max_bytes : 0);
+    return wk_api_send(n, IM_LIMITS_SET, slot, &in, WK_REPLY_NONE, NULL, wk_slice(NULL, 0), q,
+                       user);
+}
+
+static void fill_limits(struct wk_api_call *a, struct wkim_reply *r)
+{
+    wk_reply_number(r, WKIM_NUMBER_ONLINE, (int64_t)a->call.number[0]);
+}
+
+int wkim_limits_get(wkim_node *n, wkim_slice login_uid, wkim_slice channel_id,
+                    uint8_t channel_type, wkim_queue *q, void *user)
+{
+    struct wk_buf in = WK_BUF_INIT;
+    int rc = wk_api_ready(n, channel_id);
+
+    if (rc != WKIM_OK)
+        return rc;
+    uint32_t slot = put_key(n, &in, channel_type, channel_id, login_uid);
+    return wk_api_send(n, IM_LIMITS_GET, slot, &in, WK_REPLY_ROWS, fill_limits, wk_slice(NULL, 0),
+                       q, user);
 }

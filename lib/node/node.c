@@ -172,6 +172,9 @@ static int open_storage(struct wkim_node *n, wkim_error *err)
     }
     if (rc == WKIM_OK && wk_readers_new(&n->readers, 2, 4096) != WKIM_OK)
         rc = wk_fail(err, WKIM_ENOMEM, "readers: out of memory");
+    /* Long jobs have a thread of their own, so that they do not hold up reads. */
+    if (rc == WKIM_OK && wk_readers_new(&n->background, 1, 1024) != WKIM_OK)
+        rc = wk_fail(err, WKIM_ENOMEM, "background thread: out of memory");
     return rc;
 }
 
@@ -185,6 +188,17 @@ static uint64_t limit_of(const wkim_config *cfg, const char *key)
 static void delivered(void *user, const struct wk_shard *s, uint64_t stored_us)
 {
     wk_node_measure(wk_node_shard(user, s), WK_DELIVERED, stored_us);
+}
+
+static struct im_retention retention_of(const wkim_config *cfg)
+{
+    return (struct im_retention){ .on = wkim_config_int(cfg, "retention.on"),
+                                  .batch = (uint32_t)number(cfg, "retention.batchSize"),
+                                  .trim = (uint32_t)number(cfg, "retention.maxTrimMessages"),
+                                  .scan_ms = number(cfg, "retention.scanInterval"),
+                                  .keep = { .age_s = number(cfg, "retention.maxAge") / 1000,
+                                            .messages = number(cfg, "retention.maxMessages"),
+                                            .bytes = number(cfg, "retention.maxBytes") } };
 }
 
 static int make_im(struct wkim_node *n, wkim_error *err)
@@ -211,6 +225,8 @@ static int make_im(struct wkim_node *n, wkim_error *err)
                             .event_sweep_ms = limit_of(n->cfg, "streamCache.cleanupInterval"),
                             .event_allow_orphan = wkim_config_int(n->cfg, "event.allowOrphan"),
                             .event_push_private = wkim_config_int(n->cfg, "event.pushPrivate"),
+                            .retention = retention_of(n->cfg),
+                            .background = n->background,
                             .on_stored = wk_node_event_message,
                             .on_online = wk_node_event_online,
                             .on_delivered = delivered,
@@ -363,6 +379,7 @@ int wkim_node_stop(wkim_node *n, int timeout_ms)
     if (!n || !n->started)
         return WKIM_OK;
     atomic_store(&n->stopping, true);
+    im_keep_stop(n->im);
     int rc = wait_until(n, idle, timeout_ms / 2);
     wk_node_hook_drain(n);
     (void)wait_until(n, events_saved, timeout_ms / 5); /* by their timers */
@@ -381,7 +398,8 @@ int wkim_node_stop(wkim_node *n, int timeout_ms)
     for (uint32_t i = 0; i < n->n_shards; i++)
         wk_loop_stop(n->per[i].loop);
     wk_readers_free(n->readers);
-    n->readers = NULL;
+    wk_readers_free(n->background);
+    n->readers = n->background = NULL;
     drain_shards(n);
     n->started = false;
     if (wk_store_flush(n->store, &err) != WKIM_OK)
@@ -415,6 +433,7 @@ void wkim_node_free(wkim_node *n)
         wk_shard_fini(&n->shards[i]);
     }
     wk_readers_free(n->readers);
+    wk_readers_free(n->background);
     if (n->fs_open)
         wk_fs_posix_free(&n->fs);
     wk_store_close(n->store);

@@ -109,7 +109,7 @@ struct wkim_node {
     char *manager_uid, *manager_token, *visitor_suffix, *online_cmd;
     struct wk_log log;
     struct wk_store *store;
-    struct wk_readers *readers;
+    struct wk_readers *readers, *background;
     struct wk_fs fs;
     bool fs_open;
     int lock_fd;

@@ -101,6 +101,15 @@ static void resend(struct wk_conn *c, struct wk_unacked *u)
     wk_count(&wk_node_shard(c->node, c->shard)->count.resends, 1);
 }
 
+static bool over(const struct wk_conn *c, const struct wk_unacked *u)
+{
+    struct im_send_head h;
+    struct wk_record r;
+
+    return im_send_decode(&h, wk_blob_slice(u->blob)) == WKIM_OK &&
+           wk_record_decode(&r, h.record) == WKIM_OK && im_expired(&r, c->shard->wall_ms);
+}
+
 void wk_conn_retry(struct wk_timer *t)
 {
     struct wk_conn *c = WK_CONTAINER(t, struct wk_conn, retry);
@@ -110,6 +119,8 @@ void wk_conn_retry(struct wk_timer *t)
         struct wk_unacked *u = at(c, i);
         if (u->due_s > now_s || wk_session_state(c->session) != WK_SESSION_OPEN) {
             i++;
+        } else if (over(c, u)) {
+            drop(c, i);
         } else if (u->count >= c->node->set.retry_max) {
             wk_count(&wk_conn_per(c)->count.retries_exhausted, 1);
             drop(c, i);

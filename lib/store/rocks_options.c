@@ -11,6 +11,12 @@
 #define ZSTD_LEVEL (-1)
 #define ZSTD_WINDOW_BITS (-14)
 
+/* A file of messages in which so many of so many neighbours are deletions is merged at once with
+ * what it deletes, and again until both are gone: tiers alone would leave the space taken until
+ * enough of them have come together. */
+#define DELETED_WINDOW 4096
+#define DELETED_TRIGGER 2048
+
 static rocksdb_block_based_table_options_t *table_options(struct wk_rocks_options *o,
                                                           size_t block_bytes)
 {
@@ -60,6 +66,7 @@ static void family_messages(struct wk_rocks_options *o, rocksdb_options_t *f)
         f, rocksdb_slicetransform_create_fixed_prefix(WK_KEY_MESSAGE_PREFIX_BYTES));
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(f, MEMTABLE_BLOOM);
     set_tiered(f, 16, 6);
+    rocksdb_options_add_compact_on_deletion_collector_factory(f, DELETED_WINDOW, DELETED_TRIGGER);
 }
 
 /* Senders' positions come in random order, often again, and are found by the whole key: a hash

@@ -40,6 +40,16 @@ void wk_row_delete_range(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_sl
     wk_txn_delete_range(t, WK_COLUMN_QUEUES, &lo, &hi);
 }
 
+void wk_row_delete_prefix(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice prefix)
+{
+    struct wk_key lo, hi;
+
+    row_key(&lo, slot, table, prefix);
+    row_key(&hi, slot, table, prefix);
+    wk_key_after_prefix(&hi);
+    wk_txn_delete_range(t, WK_COLUMN_QUEUES, &lo, &hi);
+}
+
 int wk_row_get(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice key, struct wk_buf *out)
 {
     struct wk_key k;

@@ -165,6 +165,7 @@ int cl_try_up(struct cl *c)
                             .event_idle_ms = 60000,
                             .event_sweep_ms = 10000,
                             .event_push_private = true,
+                            .retention = c->opt.retention,
                             .manager_uid = wk_str("____manager"),
                             .visitor_suffix = wk_str("___vstr"),
                             .online_cmd_channel_id = wk_str("systemcmdonline") };

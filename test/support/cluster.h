@@ -17,6 +17,7 @@ struct cl_options {
     bool token_auth, strict_allow, not_idempotent;
     uint64_t idle_channels_max;            /* 0: 64 */
     const struct wk_slot_machine *machine; /* NULL: im */
+    struct im_retention retention;
 };
 
 struct cl {

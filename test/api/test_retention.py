@@ -186,7 +186,7 @@ class Retention(srv.Running, unittest.TestCase):
     def test_messages_whose_time_is_over_reach_nobody(self):
         server = self.ready({"retention": {"on": True, "scanInterval": "1s"},
                              "messageRetry": {"interval": "1s", "scanInterval": "500ms", "maxCount": 50}})
-        bob = wkproto.Client(server.tcp, "bob")
+        bob = wkproto.Client(server.tcp, "bob", ack=False)
         self.addCleanup(bob.close)
         bob.wait("CONNACK")
         self.send(server, 1)

@@ -23,11 +23,13 @@ struct wk_json_in {
  * > 0: bytes used (blanks included), *out filled; all slices live in `arena`.
  *   0: more bytes are needed.
  * < 0: WKIM_ETOOBIG (object over len_max or nested too deep), WKIM_ENOMEM.
- * The scanner is incremental: *scan (0 at the start of each object) remembers how far the brackets
- * were counted, so that a byte is looked at once however the stream is cut. */
+ * The scanner is incremental: *scan (0 at the start of each object) remembers how far the text was
+ * followed, so that a byte is looked at once however the stream is cut, and text that can never
+ * become an object is not waited for. */
 struct wk_json_scan {
     size_t at;
-    uint32_t depth;
+    uint32_t depth, objects; /* bit i: the bracket of depth i + 1 is an object's */
+    uint8_t expect;
     bool in_string, escaped, started;
 };
 wkim_ssize wk_json_decode(struct wk_json_in *out, wkim_slice in, struct wk_json_scan *scan,

@@ -188,16 +188,30 @@ static void fail_syntax(struct wk_json_in *out, const char *detail)
     out->fatal = true;
 }
 
+static void fail_misplaced(struct wk_json_in *out, uint8_t c, bool started)
+{
+    char text[48];
+
+    if (!started)
+        fail_syntax(out, "an object was expected");
+    else {
+        snprintf(text, sizeof(text), c > ' ' && c < 0x7f ? "invalid character '%c'"
+                                                         : "invalid byte 0x%02x", c);
+        fail_syntax(out, text);
+    }
+}
+
 wkim_ssize wk_json_decode(struct wk_json_in *out, wkim_slice in, struct wk_json_scan *scan,
                           size_t len_max, struct wk_arena *arena)
 {
     const wkim_ssize end = wk_json_scan_next(scan, in, len_max);
     if (end == 0 || end == WKIM_ETOOBIG)
         return end;
+    const struct wk_json_scan stopped = *scan;
     *scan = (struct wk_json_scan){ 0 };
     memset(out, 0, sizeof(*out));
     if (end < 0) {
-        fail_syntax(out, "an object was expected");
+        fail_misplaced(out, in.p[stopped.at], stopped.started);
         return (wkim_ssize)in.n;
     }
     struct wk_json_text text;

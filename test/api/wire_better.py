@@ -149,6 +149,9 @@ BETTER = {
     "json_binary_mix": ("jsonrpc 4: a mix of protocols closes the connection", {"B": [
         "HTTP 101", joined(), error(None, -32700, "jsonrpc: invalid message structure or field combination"),
         "WS close 1000", "CLOSED"]}),
+    "json_error_not_json": ("jsonrpc 4: wait for what is incomplete; a syntax error is answered, then closed", {"A": [
+        "HTTP 101", joined(), error(None, -32700, "jsonrpc: invalid message structure or field combination"),
+        "WS close 1000", "CLOSED"]}),
     "json_kick": (KICK, {"A": ["HTTP 101", joined(), "JSON " + json.dumps({
         "jsonrpc": "2.0", "method": "disconnect",
         "params": {"reason": "login in other device", "reasonCode": 12}}, sort_keys=True),
@@ -167,6 +170,4 @@ LIMITS = {
                     {"A": ["HTTP 101", ack(), "PONG", "PONG"]}),
     "ws_tcp_protocol_on_ws_port": ("bytes that are no HTTP request are answered 403 instead of 400",
                                    {"A": ["HTTP 403", "CLOSED"]}),
-    "json_error_not_json": ("an object whose braces do not match is waited for until it is too large",
-                            {"A": ["HTTP 101", joined()]}),
 }

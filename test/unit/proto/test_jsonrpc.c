@@ -236,7 +236,11 @@ static void syntax_errors_are_fatal_and_others_are_not(void **state)
     (void)state;
     static const char *const fatal[] = { "{]", "{\"a\"}", "{\"a\":tru}", "{\"a\":01}", "{'a':1}",
                                          "[1]", "x", "{\"a\":1,}", "{\"a\\u0000\":1}",
-                                         "{\"a\":\"\n\"}", "{\"a\":-}", "{\"a\":\"\\x\"}" };
+                                         "{\"a\":\"\n\"}", "{\"a\":-}", "{\"a\":\"\\x\"}",
+                                         /* never whole, and yet not waited for */
+                                         "{\"a\":{\"b\":1}{", "{\"a\" \"b\"", "{\"a\":[1 2", "{a",
+                                         "{\"a\":[}", "{\"a\":{]", "{,", "{\"a\":1,,", "{\"a\"::",
+                                         "{\"a\":1 \"", "{\"a\":[1,]", "{\"a\":\"b\"c" };
     for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
         struct wk_json_in in;
         if (decode_n(&in, fatal[i], strlen(fatal[i])) <= 0)

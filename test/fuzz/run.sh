@@ -33,7 +33,7 @@ $(O)/obj/%.o: %.c | $(O)/gen/wkhook.pb-c.h
 	@mkdir -p $(@D)
 	@$(CLANG) $(FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
 $(O)/all.a: $(SRC:%.c=$(O)/obj/%.o) $(O)/obj/gen/wkhook.pb-c.o
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; ar qcs $@ $^
 $(TARGETS): $(O)/%: $(O)/obj/test/fuzz/%.o $(O)/all.a
 	@$(CLANG) -o $@ $< $(O)/all.a $(SAN) -fsanitize=fuzzer -pthread \
 		-levent_core -levent_extra -levent_pthreads -lrocksdb -ljansson -lyaml -lcurl -lnghttp2 \

@@ -22,7 +22,7 @@ CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -fPIC -fvisibility=hidden -fno-strict-al
 	-D_GNU_SOURCE -DWKIM_VERSION_TEXT='"$(VERSION)"' -Iinclude -Ilib -MMD -MP $(CFLAGS)
 LDFLAGS_ALL := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
-LIB_LIBS := -levent_core -levent_pthreads -lrocksdb -ljansson -lcrypto
+LIB_LIBS := -levent_core -levent_pthreads -lrocksdb -ljansson -lcrypto -lz
 SERVER_LIBS := -lwebsockets -levent_core -levent_extra -levent_openssl -levent_pthreads -lyaml -lcurl -lnghttp2 -lprotobuf-c -ljansson -lssl -lcrypto -lz
 
 LIB_SRC := $(foreach r,$(ROOMS),$(sort $(wildcard lib/$(r)/*.c)))

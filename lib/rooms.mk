@@ -35,6 +35,6 @@ USES_node    := base crypto raft log shard proto store event session cluster im 
 THIRD_base   := nmmintrin.h
 THIRD_crypto := openssl/* immintrin.h
 THIRD_proto  := jansson.h
-THIRD_hook   := jansson.h
+THIRD_hook   := jansson.h zlib.h
 THIRD_store  := rocksdb/c.h
 THIRD_event  := event2/*

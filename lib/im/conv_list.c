@@ -31,7 +31,7 @@ static int row_found(void *arg, const struct wk_channel_key *key,
 {
     struct list *l = arg;
 
-    if (row->kind != 0)
+    if (row->kind != 0 || l->view.is->im->opt.conversations_off)
         return 0;
     int rc = im_conv_view_add(&l->view, key, row);
     l->more = rc == 1;

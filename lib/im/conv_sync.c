@@ -198,7 +198,8 @@ enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c)
     s->began_us = wk_slot_shard(is->slot)->now_us;
     s->by_channels = c->op == IM_CONV_SYNC_CHANNELS;
     c->code = decode(s, wk_blob_slice(c->in));
-    if (c->code == WKIM_OK && !s->by_channels && s->view.count == 0) {
+    bool nothing = s->view.count == 0 || is->im->opt.conversations_off;
+    if (c->code == WKIM_OK && !s->by_channels && nothing) {
         free_sync(s); /* the reference answers nothing without msg_count */
         return WK_CALL_DONE;
     }
@@ -230,5 +231,7 @@ static void channels_read(struct im_slot *is, struct wk_call *c)
 
 enum wk_call_result im_conv_channels_handle(struct im_slot *is, struct wk_call *c)
 {
+    if (is->im->opt.conversations_off)
+        return WK_CALL_DONE;
     return im_read(is, c, channels_read);
 }

@@ -275,8 +275,8 @@ enum wk_call_result im_conv_move_handle(struct im_slot *is, struct wk_call *c)
     struct wk_buf b = WK_BUF_INIT;
 
     c->code = decode(&p, wk_blob_slice(c->in), false);
-    if (c->code != WKIM_OK)
-        return WK_CALL_DONE;
+    if (c->code != WKIM_OK || (is->im->opt.conversations_off && !im_is_command(p.key.id)))
+        return WK_CALL_DONE; /* without conversations there is nothing to move */
     im_channel_key_encode(&b, p.key.type, p.key.id);
     wk_buf_u8(&b, 0);
     struct ask *a = wk_calloc(1, sizeof(*a));

@@ -114,6 +114,7 @@ int im_events_open(struct im_slot *is, uint64_t seed)
     wk_list_init(&ev->puts);
     ev->flush.fire = on_flush;
     ev->sweep.fire = on_sweep;
+    ev->quiet.fire = im_quiet_fire;
     is->events = ev;
     return WKIM_OK;
 }
@@ -457,6 +458,8 @@ static enum wk_call_result delta(struct im_slot *is, struct wk_call *c, struct i
     if (l->from_uid.n == 0)
         wk_buf_bytes(&l->from_uid, e->from_uid.p, e->from_uid.n);
     st->deltas++;
+    l->delta_ms = wk_slot_shard(is->slot)->now_ms;
+    im_quiet_arm(is->events);
     recount(is, st);
     is->events->unsaved_bytes += e->payload.n;
     if (!linked(&st->dirty))
@@ -612,6 +615,7 @@ void im_events_close(struct im_slot *is)
         return;
     wk_timer_disarm(&wk_slot_shard(is->slot)->timers, &ev->flush);
     wk_timer_disarm(&wk_slot_shard(is->slot)->timers, &ev->sweep);
+    wk_timer_disarm(&wk_slot_shard(is->slot)->timers, &ev->quiet);
     while ((n = wk_list_pop(&ev->puts)))
         WK_CONTAINER(n, struct im_put, link)->is = NULL;
     if (ev->flush_call)

@@ -30,7 +30,7 @@ struct im_events {
     struct im_slot *is;
     struct wk_map streams;
     struct wk_list lru, dirty, flushing, puts;
-    struct wk_timer flush, sweep;
+    struct wk_timer flush, sweep, quiet;
     struct im_flush *flush_call; /* under way */
     size_t unsaved_bytes;
     bool unsaved; /* counted in im.event_unsaved */
@@ -48,6 +48,10 @@ void im_stream_gone(struct im_slot *is, struct im_stream *st); /* may free it */
 int im_events_note(struct im_slot *is, uint8_t table, wkim_slice key); /* a row of this round */
 struct im_lane *im_stream_lane(const struct im_stream *st, wkim_slice key);
 struct im_lane *im_stream_add_lane(struct im_stream *st, wkim_slice key); /* NULL: out of memory */
+
+/* event_quiet.c: lanes that nobody writes to any more are closed. */
+void im_quiet_arm(struct im_events *ev);
+void im_quiet_fire(struct wk_timer *t);
 
 /* event_view.c: JSON */
 void im_view_answer(struct wk_buf *out, const struct im_event *e, uint64_t seq, uint8_t status);

@@ -53,6 +53,7 @@ struct im_lane {
     uint8_t status, end_reason;
     uint64_t seq;             /* of the last stored event, 0: none */
     uint64_t occurred_ms;
+    uint64_t delta_ms;        /* monotonic: the newest delta; 0: none since it is in memory */
     int64_t message_id;
     uint64_t chunk_first, chunk_next; /* rows of deltas since the stored snapshot */
     size_t unsaved_from;      /* bytes of the text from here on have no row yet */

@@ -115,12 +115,16 @@ struct im_options {
     bool allowlist_off_of_person;
     bool idempotent;
     uint64_t idle_channels_max; /* cached channel objects per slot */
+    uint64_t user_connections_max; /* 0: no limit */
+    bool channels_must_exist;   /* SENDs to groups that were not created are refused */
+    bool conversations_off;     /* none are kept, none are shown */
     uint64_t conversations_max; /* rows of a user a sync looks at */
     uint64_t tag_expire_ms;     /* a receiver list that was not sent to for this long is freed */
     wkim_slice manager_uid, manager_token, visitor_suffix; /* borrowed for the life of im */
     wkim_slice online_cmd_channel_id;
     /* Events on messages: what the node holds in memory, deltas per message, when idle ones
      * leave. */
+    uint64_t event_quiet_ms;    /* a lane without a delta for this long is closed; 0: never */
     uint64_t event_streams_max, event_bytes_max, event_deltas_max, event_idle_ms, event_sweep_ms;
     bool event_allow_orphan;    /* events on messages that are not stored */
     bool event_push_private;    /* to all receivers, not to from_uid only */
@@ -271,7 +275,8 @@ enum im_send_bits {
     IM_SEND_LIST = 2,  /* receivers are listed */
     IM_SEND_NOTIFY = 4, /* set by the leader: with a row of the notify queue */
     IM_SEND_DEVICE = 8, /* the sender's device is named: it gets no copy */
-    IM_SEND_SOURCE = 16 /* set by the leader: the members are those of WK_LIST_SOURCE */
+    IM_SEND_SOURCE = 16, /* set by the leader: the members are those of WK_LIST_SOURCE */
+    IM_SEND_QUIET = 32   /* set by the leader: no conversations come of it */
 };
 /* Prefix of a SEND request; the record follows. */
 struct im_send_head {

@@ -221,6 +221,8 @@ enum wk_call_result im_list_get_handle(struct im_slot *is, struct wk_call *c);
 struct im_list_change {
     struct wk_channel_key key;
     uint8_t list, op;
+    bool quiet;      /* no conversations come of it */
+    size_t op_at;    /* offset of the op in the request */
     uint64_t now_ms;
     wkim_slice uids; /* repeated str */
 };

@@ -2,6 +2,8 @@
 #include "im/internal.h"
 #include <wkim/channel.h>
 
+#define QUIET 0x80 /* of the op in a command, set by the leader */
+
 /* *n: how many uids. */
 static int decode(struct im_list_change *ch, wkim_slice in, bool source, size_t *n)
 {
@@ -11,7 +13,10 @@ static int decode(struct im_list_change *ch, wkim_slice in, bool source, size_t 
 
     im_channel_key_decode(&c, &ch->key);
     ch->list = wk_cursor_u8(&c);
+    ch->op_at = (size_t)(c.p - in.p);
     ch->op = wk_cursor_u8(&c);
+    ch->quiet = ch->op & QUIET;
+    ch->op &= (uint8_t)~QUIET;
     ch->now_ms = wk_cursor_u64(&c);
     ch->uids = wk_cursor_rest(&c);
     if (c.bad || ch->list < first || ch->list > last)
@@ -45,7 +50,11 @@ enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c)
             return WK_CALL_DONE;
         n += m->n;
     }
-    return n > IM_LIST_PIECE ? im_list_split(is, c, &ch) : WK_CALL_PROPOSE;
+    if (n > IM_LIST_PIECE)
+        return im_list_split(is, c, &ch);
+    /* In the command, so that every replica writes the same rows whatever its configuration. */
+    c->in->p[ch.op_at] = (uint8_t)(ch.op | (is->im->opt.conversations_off ? QUIET : 0));
+    return WK_CALL_PROPOSE;
 }
 
 static void set_count(struct wk_row_channel *row, uint8_t list, uint64_t n)
@@ -162,7 +171,7 @@ static void effects(struct lists *l, uint64_t id, struct wk_call *call)
         e.bits = IM_ENSURE_PAIR | IM_ENSURE_OWNER;
         uids = wk_buf_slice(&l->added);
     }
-    if (uids.n == 0)
+    if (uids.n == 0 || (c->quiet && e.kind == IM_EFFECT_ENSURE))
         return;
     im_outbox_put(l->is, l->txn, id, &e, uids);
     if (call)

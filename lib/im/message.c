@@ -177,7 +177,9 @@ enum wk_call_result im_send_peer_admit(struct im_slot *is, struct wk_call *c,
 /* Bits of the command, so that every replica writes the same rows whatever its configuration. */
 static uint8_t leader_bits(const struct im_slot *is, uint8_t bits, const struct im_known *known)
 {
-    bits &= (uint8_t)~(IM_SEND_NOTIFY | IM_SEND_SOURCE);
+    bits &= (uint8_t)~(IM_SEND_NOTIFY | IM_SEND_SOURCE | IM_SEND_QUIET);
+    if (is->im->opt.conversations_off)
+        bits |= IM_SEND_QUIET;
     if (is->im->opt.notify)
         bits |= IM_SEND_NOTIFY;
     if (known && known->members)
@@ -335,7 +337,7 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
         }
         if (im_is_command(r.channel_id))
             rc = im_command_rows(is, txn, id, ch, &r, &h, c);
-        else
+        else if (!(h.bits & IM_SEND_QUIET))
             first_message(is, txn, id, ch, &r, c);
     }
     wk_buf_fini(&copy);

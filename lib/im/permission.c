@@ -58,6 +58,13 @@ static uint8_t check_flags(const struct im_channel *ch, const struct im_known *k
     return k && k->failed & 1u << IM_SOURCE_INFO ? WKIM_REASON_SYSTEM_ERROR : WKIM_REASON_SUCCESS;
 }
 
+/* Channels that a back-end creates. */
+static bool is_made(uint8_t type)
+{
+    return type != 0 && type != WKIM_CHANNEL_PERSON && type != WKIM_CHANNEL_TEMP &&
+           !im_open_type(type);
+}
+
 uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struct wk_record *r,
                           bool api, const struct im_known *k)
 {
@@ -65,6 +72,9 @@ uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struc
 
     if (reason != WKIM_REASON_SUCCESS)
         return reason;
+    if (is->im->opt.channels_must_exist && !ch->row.exists && !(k && k->members) &&
+        is_made(r->channel_type))
+        return WKIM_REASON_CHANNEL_NOT_EXIST;
     if (r->channel_type == WKIM_CHANNEL_INFO || r->channel_type == WKIM_CHANNEL_CUSTOMER_SERVICE)
         return WKIM_REASON_SUCCESS;
     if (r->channel_type == WKIM_CHANNEL_AGENT && pair_has(im_base_id(r->channel_id), r->from_uid))

@@ -140,6 +140,24 @@ static void kick_older(struct im_slot *is, struct im_user *u, const struct im_co
     }
 }
 
+/* Whether the limit is reached by those that this login leaves alone. */
+static bool too_many(const struct im_slot *is, struct im_user *u, const struct im_conn *fresh)
+{
+    uint64_t max = is->im->opt.user_connections_max, n = 0;
+    struct wk_list *it, *tmp;
+
+    if (!max || !u)
+        return false;
+    WK_LIST_EACH(it, tmp, &u->conns) {
+        const struct im_conn *old = WK_CONTAINER(it, struct im_conn, link);
+        bool goes = old->kicked || (old->device_flag == fresh->device_flag &&
+                                    (fresh->level == WKIM_DEVICE_MASTER ||
+                                     wk_slice_eq(old->device_id, fresh->device_id)));
+        n += !goes;
+    }
+    return n >= max;
+}
+
 void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text, uint32_t delay_ms)
 {
     struct im_user *u = im_user_find(is, uid);
@@ -218,6 +236,8 @@ enum wk_call_result im_login_handle(struct im_slot *is, struct wk_call *c)
             conn->send_ban = person->row.send_ban;
         im_channel_trim(is);
     }
+    if (reason == WKIM_REASON_SUCCESS && too_many(is, im_user_find(is, uid), conn))
+        reason = WKIM_REASON_RATE_LIMIT;
     struct im_user *u = reason == WKIM_REASON_SUCCESS ? user_get(is, uid) : NULL;
     if (reason == WKIM_REASON_SUCCESS && !u)
         reason = WKIM_REASON_SYSTEM_ERROR;

@@ -26,7 +26,10 @@ static const struct {
     const char *name;
 } aliases[] = {{"monitor.on", "manager.on"},
                {"monitor.addr", "manager.addr"},
-               {"external.monitorAddr", "external.managerAddr"}};
+               {"external.monitorAddr", "external.managerAddr"},
+               {"limit.connectRate", "limits.connectRate"},
+               {"limit.connPerIp", "limits.maxConnectionsPerIp"},
+               {"limit.sendPerSecond", "limits.sendPerSecond"}};
 
 static const char *const kind_names[] = {"bool",   "int",   "size", "duration",  "text",
                                          "secret", "path",  "url",  "host:port", "address",

@@ -105,6 +105,7 @@ void wk_conn_destroy(struct wk_conn *c)
     c->closed = true;
     count_end(c);
     im_conn_gone(c->node->im, &c->im);
+    wk_limit_leave(c);
     wk_timer_disarm(&c->shard->timers, &c->timer);
     wk_timer_disarm(&c->shard->timers, &c->retry);
     wk_timer_disarm(&c->shard->timers, &c->pace);
@@ -171,6 +172,12 @@ static int strip_proxy(struct wk_conn *c, wkim_slice *in)
     return WKIM_OK;
 }
 
+static void refuse(struct wk_conn *c)
+{
+    wk_conn_why(c, WK_CLOSE_REFUSED);
+    wk_conn_destroy(c);
+}
+
 void wk_conn_after_input(struct wk_conn *c)
 {
     if (c->closed)
@@ -196,6 +203,10 @@ void wk_conn_input(struct wk_conn *c, wkim_slice in)
         if (strip_proxy(c, &in) != WKIM_OK) {
             wk_conn_why(c, WK_CLOSE_PROTOCOL);
             wk_conn_destroy(c);
+            return;
+        }
+        if (!c->proxy && !wk_limit_enter(c)) { /* now its address is known */
+            refuse(c);
             return;
         }
     }
@@ -296,6 +307,10 @@ void wk_conn_start(struct wk_conn *c)
         return;
     }
     wk_session_count_into(c->session, &ns->count.frames);
+    if (!c->proxy && !wk_limit_enter(c)) {
+        refuse(c);
+        return;
+    }
     wk_conn_arm(c, c->last_in_ms + c->node->set.connect_ms);
 }
 

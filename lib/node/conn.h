@@ -48,6 +48,8 @@ struct wk_conn {
     uint64_t last_in_ms, close_at_ms;
     uint64_t last_in_us;            /* when what is being handled was read */
     uint64_t connect_us;            /* when CONNECT was */
+    uint64_t send_due_us;           /* when the next SEND would come evenly, limits.c */
+    struct wk_address *address;     /* counted in; NULL: not */
     uint32_t out_left;              /* bytes that the transport did not take */
     uint8_t listener, why;          /* enum wkim_listener, enum wk_close_reason */
     bool counted;                   /* among those logged in */
@@ -78,6 +80,12 @@ void wk_conn_arm(struct wk_conn *c, uint64_t at_ms);
 /* What follows every step that may have changed the session. @shard */
 void wk_conn_after_input(struct wk_conn *c);
 struct wk_node_shard *wk_conn_per(const struct wk_conn *c); /* the shard it lives on now */
+
+/* limits.c */
+bool wk_limit_enter(struct wk_conn *c);     /* false: one connection too many, close it */
+void wk_limit_leave(struct wk_conn *c);
+bool wk_limit_send(struct wk_conn *c);      /* only when set.send_rate is not 0 */
+void wk_limit_reached(struct wk_conn *c, enum wk_limit_scope scope);
 
 /* conn_login.c */
 void wk_conn_on_connect(void *conn, const struct wk_connect *p, bool json);

@@ -76,6 +76,8 @@ static void login_done(struct wk_call *call)
         wk_session_close(c->session); /* not ready: the SDK tries again after a plain close */
     } else if (reason != WKIM_REASON_SUCCESS) {
         wk_count(&wk_conn_per(c)->count.refused_logins, 1);
+        if (reason == WKIM_REASON_RATE_LIMIT)
+            wk_limit_reached(c, WK_LIMIT_USER);
         count_verdict(c, (uint8_t)reason);
         wk_session_refuse(c->session, (uint8_t)reason);
     } else {

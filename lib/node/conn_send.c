@@ -74,7 +74,7 @@ static struct send_op *send_new(struct wk_node_shard *ns)
     return op;
 }
 
-static uint8_t check_send(const struct wk_conn *c, const struct wk_send *s, wkim_slice plain)
+static uint8_t check_send(struct wk_conn *c, const struct wk_send *s, wkim_slice plain)
 {
     if (c->im.kicked)
         return WKIM_REASON_KICK;
@@ -85,6 +85,8 @@ static uint8_t check_send(const struct wk_conn *c, const struct wk_send *s, wkim
         return WKIM_REASON_CHANNEL_ID;
     if (plain.n > c->node->set.payload_max)
         return WKIM_REASON_NOT_ALLOW_SEND;
+    if (c->node->set.send_rate && !wk_limit_send(c))
+        return WKIM_REASON_RATE_LIMIT;
     return WKIM_REASON_SUCCESS;
 }
 

@@ -54,6 +54,7 @@ static const char *fixed(unsigned i, const char *const *texts)
         return fixed(i, texts);                                                \
     }
 FIXED(SOURCE, "source=\"client\"", "source=\"api\"")
+FIXED(SCOPE, "scope=\"connect\"", "scope=\"ip\"", "scope=\"user\"", "scope=\"send\"")
 FIXED(OUT_KIND, "kind=\"first\"", "kind=\"retry\"")
 FIXED(CHANNEL_KIND, "channel_type=\"person\"", "channel_type=\"group\"", "channel_type=\"other\"")
 FIXED(CACHE, "result=\"hit\"", "result=\"miss\"")

@@ -42,6 +42,11 @@ static void read_settings(struct wkim_node *n, const wkim_config *cfg)
     s->unacked_max = number(cfg, "limits.maxUnacked");
     if (!s->unacked_max)
         s->unacked_max = WK_CONN_UNACKED_MAX;
+    if (!wkim_config_is_set(cfg, "limits.maxUnacked") && number(cfg, "userMsgQueueMaxSize"))
+        s->unacked_max = number(cfg, "userMsgQueueMaxSize");
+    s->per_address_max = number(cfg, "limits.maxConnectionsPerIp");
+    s->connect_rate = number(cfg, "limits.connectRate");
+    s->send_rate = number(cfg, "limits.sendPerSecond");
     s->connections_max = number(cfg, "limits.maxConnections");
     s->payload_max = number(cfg, "limits.maxPayload");
     if (!s->payload_max)
@@ -62,6 +67,7 @@ int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err)
         return wk_fail(err, WKIM_ENOMEM, "node: out of memory");
     n->lock_fd = -1;
     pthread_mutex_init(&n->api_lock, NULL);
+    int limits_rc = wk_limits_init(&n->limits);
     pthread_mutex_init(&n->metrics_lock, NULL);
     read_settings(n, cfg);
     n->n_shards = (uint32_t)number(cfg, "limits.shards");
@@ -74,8 +80,9 @@ int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err)
     n->online_cmd = copy_text(cfg, "channel.onlineCmdChannelId");
     n->shards = wk_calloc(n->n_shards, sizeof(*n->shards));
     n->per = wk_calloc(n->n_shards, sizeof(*n->per));
-    if (wk_config_clone(&n->cfg, cfg) != WKIM_OK || !n->data_dir || !n->manager_uid ||
-        !n->manager_token || !n->visitor_suffix || !n->online_cmd || !n->shards || !n->per) {
+    if (limits_rc != WKIM_OK || wk_config_clone(&n->cfg, cfg) != WKIM_OK || !n->data_dir ||
+        !n->manager_uid || !n->manager_token || !n->visitor_suffix || !n->online_cmd ||
+        !n->shards || !n->per) {
         wkim_node_free(n);
         return wk_fail(err, WKIM_ENOMEM, "node: out of memory");
     }
@@ -185,6 +192,13 @@ static uint64_t limit_of(const wkim_config *cfg, const char *key)
     return v ? v : UINT64_MAX;
 }
 
+/* Channel objects per slot; less than a few would read every channel anew. */
+static uint64_t idle_channels(const wkim_config *cfg)
+{
+    uint64_t per_slot = number(cfg, "channel.cacheCount") / number(cfg, "cluster.slotCount");
+    return per_slot < 16 ? 16 : per_slot;
+}
+
 static void delivered(void *user, const struct wk_shard *s, uint64_t stored_us)
 {
     wk_node_measure(wk_node_shard(user, s), WK_DELIVERED, stored_us);
@@ -211,16 +225,24 @@ static int make_im(struct wkim_node *n, wkim_error *err)
                             .allowlist_off_of_person =
                                 wkim_config_int(n->cfg, "whitelistOffOfPerson"),
                             .idempotent = wkim_config_int(n->cfg, "message.idempotent"),
-                            .idle_channels_max = 4096,
+                            .idle_channels_max = idle_channels(n->cfg),
+                            .user_connections_max =
+                                number(n->cfg, "limits.maxConnectionsPerUser"),
+                            .channels_must_exist =
+                                !wkim_config_int(n->cfg, "channel.createIfNoExist"),
+                            .conversations_off = !wkim_config_int(n->cfg, "conversation.on"),
                             .tag_expire_ms = (uint64_t)wkim_config_int(n->cfg, "tag.expire"),
                             .conversations_max = number(n->cfg, "conversation.userMaxCount"),
                             .manager_uid = wk_str(n->manager_uid),
                             .manager_token = wk_str(n->manager_token),
-                            .visitor_suffix = wk_str(n->visitor_suffix),
+                            .visitor_suffix = wkim_config_int(n->cfg, "customerService.visitorsOn")
+                                                  ? wk_str(n->visitor_suffix)
+                                                  : wk_slice(NULL, 0),
                             .online_cmd_channel_id = wk_str(n->online_cmd),
                             .event_streams_max = limit_of(n->cfg, "streamCache.maxStreams"),
                             .event_bytes_max = limit_of(n->cfg, "streamCache.maxMemorySize"),
                             .event_deltas_max = limit_of(n->cfg, "streamCache.maxChunksPerStream"),
+                            .event_quiet_ms = number(n->cfg, "streamCache.chunkInactivityTimeout"),
                             .event_idle_ms = limit_of(n->cfg, "streamCache.streamTimeout"),
                             .event_sweep_ms = limit_of(n->cfg, "streamCache.cleanupInterval"),
                             .event_allow_orphan = wkim_config_int(n->cfg, "event.allowOrphan"),
@@ -448,6 +470,7 @@ void wkim_node_free(wkim_node *n)
     wk_free(n->online_cmd);
     wk_free(n->shards);
     wk_free(n->per);
+    wk_limits_fini(&n->limits);
     pthread_mutex_destroy(&n->api_lock);
     pthread_mutex_destroy(&n->metrics_lock);
     wk_free(n);

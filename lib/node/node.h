@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <wkim/wkim.h>
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "cluster/cluster.h"
 #include "crypto/crypto.h"
@@ -40,6 +41,25 @@ enum wk_close_reason {
 #define WK_CLIENT_KINDS (WK_LISTENERS * WK_DEVICES * WK_WIRES)
 #define WK_REASONS 32  /* enum wkim_reason */
 
+enum wk_limit_scope {
+    WK_LIMIT_CONNECT,
+    WK_LIMIT_IP,
+    WK_LIMIT_USER,
+    WK_LIMIT_SEND,
+    WK_LIMIT_SCOPES
+};
+
+/* limits.c */
+struct wk_limits {
+    pthread_mutex_t lock;
+    struct wk_map addresses;   /* struct wk_address, those with connections */
+    uint64_t connect_due_us;
+    _Atomic uint64_t logged_s[WK_LIMIT_SCOPES];
+    bool made;
+};
+int wk_limits_init(struct wk_limits *l);
+void wk_limits_fini(struct wk_limits *l);
+
 /* Counters of one shard: written by its thread only (wk_count), summed when read.  Nothing but
  * uint64_t. */
 struct wk_node_counters {
@@ -47,6 +67,7 @@ struct wk_node_counters {
     uint64_t connections, retry_queue, slow_clients, resends, refused_sends;
     uint64_t logins, refused_logins, kicks, flood_closes;
     uint64_t retries_exhausted;
+    uint64_t rate_limited[WK_LIMIT_SCOPES];
     uint64_t outbound_queue;                /* bytes the transports did not take at once */
     uint64_t opened[WK_LISTENERS], closed[WK_LISTENERS * WK_CLOSE_REASONS];
     uint64_t came[WK_CLIENT_KINDS], gone[WK_CLIENT_KINDS]; /* logged in */
@@ -93,6 +114,7 @@ struct wk_node_settings {
     uint64_t idle_ms, connect_ms, auth_ms;
     uint64_t retry_ms, retry_scan_ms, retry_max, unacked_max;
     uint64_t connections_max, payload_max, outbound_max;
+    uint64_t per_address_max, connect_rate, send_rate; /* 0: no limit */
     uint64_t node_id;
 };
 
@@ -104,6 +126,7 @@ struct wk_events_target {
 
 struct wkim_node {
     struct wk_node_settings set;
+    struct wk_limits limits;
     struct wkim_config *cfg;       /* our copy of what im borrows from */
     char *data_dir;
     char *manager_uid, *manager_token, *visitor_suffix, *online_cmd;

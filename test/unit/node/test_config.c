@@ -381,8 +381,7 @@ static void rules_across_keys_name_key_reason_and_source(void **state)
          "0 config: auth.users[0]: unknown resource \"slots\" (known:"},
         {"webhook.focusEvents", "msg.offlin", "0 config: webhook.focusEvents[0]: unknown event"},
         {"timingWheelSize", "7",
-         "0 config: timingWheelSize: has no effect (timer wheel size of the reference) "
-         "[wk.yaml:3]\n"},
+         "0 config: timingWheelSize: has no effect (timers here have no wheel) [wk.yaml:3]\n"},
     };
     struct reports r;
 

@@ -48,9 +48,9 @@ DEPS_WEB := $(if $(shell command -v npm),,nodejs npm) ca-certificates
 DEPS_SDK := $(if $(shell command -v go),,golang-go) python3-pip
 DEPS_FUZZ := clang libclang-rt-14-dev
 DEPS_BROWSER := chromium chromium-driver
-DEPS_PERF := redis-server redis-tools python3
+DEPS_PERF := redis-server redis-tools wrk python3
 
-.PHONY: all lib server load run check test sanitized integration browser sim fuzz asan ubsan tsan abi perf large-group install dist web deps lint clean help tidy examples
+.PHONY: all lib server load run check test sanitized integration browser sim fuzz asan ubsan tsan abi perf large-group soak install dist web deps lint clean help tidy examples
 .DEFAULT_GOAL := all
 
 all: lib server load ## library, server, load client
@@ -211,6 +211,11 @@ perf: all ## throughput and latency against a Redis stream on this machine
 
 large-group: all ## a group of 100,000 members beside small channels
 	@python3 test/perf/large_group.py
+
+MINUTES ?= 20
+soak: all ## mixed traffic for MINUTES (20): no error, no gap, nothing lost, flat memory
+	$(call install_deps,$(DEPS_TEST))
+	@python3 test/soak/soak.py --minutes $(MINUTES)
 
 lint: ## clang warnings, without linking
 	@for f in $(LIB_SRC) $(SERVER_SRC); do clang $(filter-out -MMD -MP,$(CFLAGS_ALL)) -Iserver -DWKIM_COMMIT='""' -fsyntax-only $$f || exit 1; done

@@ -33,7 +33,7 @@ BUILD = pathlib.Path(os.environ.get("WKIM_BUILD", ROOT / "build")).resolve()
 SERVER, LOAD = BUILD / "wkim-server", BUILD / "wkload"
 ROUNDS, SIZE, CLIENTS = 3, 256, 20
 WINDOWS = (1, 16)
-LIMIT_S = 330                 # of the whole run; an alarm ends it 20 s later
+LIMIT_S = 360                 # of the whole run; an alarm ends it 20 s later
 OTHERS_MAX, CALM_S = 0.7, 60  # cores busy with other things; how long to wait for less
 SECONDS_PER_STEP = 7          # what a measurement takes, to know what waiting the rest can spare
 
@@ -300,6 +300,62 @@ def goals_on_a_used_server(report, calm, wkim):
     report.goal("messages not stored", got["acks_per_s"], 250000, "/s", True, cores(got))
 
 
+class Api:
+    """One kept connection to the HTTP API."""
+
+    def __init__(self, wkim):
+        self.connection = http.client.HTTPConnection("127.0.0.1", wkim.http, timeout=30)
+
+    def post(self, path, body):
+        self.connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        r = self.connection.getresponse()
+        text = r.read()
+        if r.status != 200:
+            raise Failed("POST %s: %d %s" % (path, r.status, text[:300]))
+        return text
+
+
+def wrk(wkim, script, seconds=4):
+    """Requests per second, and what the script says of its latencies."""
+    out = subprocess.run(["wrk", "-t1", "-c64", "-d%d" % seconds, "-s",
+                          str(ROOT / "test" / "perf" / "http" / (script + ".lua")),
+                          "http://127.0.0.1:%d" % wkim.http], capture_output=True, text=True, timeout=60)
+    rows = [l.split() for l in out.stdout.splitlines() if l.startswith("Requests/sec:")]
+    if out.returncode or not rows or "Non-2xx" in out.stdout:
+        raise Failed("wrk %s: %s%s" % (script, out.stdout[-800:], out.stderr[-300:]))
+    said = [l for l in out.stdout.splitlines() if l.startswith("p50")]
+    return float(rows[0][1]), said[0] if said else ""
+
+
+def http_goals(report, calm, wkim):
+    api = Api(wkim)
+    for g in range(200):
+        api.post("/channel", {"channel_id": "g%d" % g, "channel_type": 2, "subscribers": ["u%d" % u for u in range(20)]})
+    for peer in range(1000):
+        api.post("/message/send", {"header": {"red_dot": 1}, "from_uid": "peer%d" % peer, "channel_id": "reader",
+                                   "channel_type": 1, "payload": "aGVsbG8gaGVsbG8gaGVsbG8="})
+    if shutil.which("wrk"):
+        calm.wait()
+        rate, said = wrk(wkim, "send")
+        report.goal("/message/send", rate, 20000, "/s", True, said)
+        calm.wait()
+        rate, said = wrk(wkim, "sync")
+        report.goal("/channel/messagesync of 100", rate, 5000, "/s", True, said)
+    else:
+        print("wrk is not installed: rates of the HTTP API are not measured")
+    calm.wait()
+    times = []
+    for _ in range(300):
+        began = time.perf_counter()
+        text = api.post("/conversation/sync", {"uid": "reader", "version": 0, "msg_count": 1})
+        times.append(1e3 * (time.perf_counter() - began))
+    found = len(json.loads(text))
+    if found != 1000:
+        raise Failed("/conversation/sync tells %d of 1000 conversations" % found)
+    report.goal("/conversation/sync of 1000, p99", statistics.quantiles(times, n=100)[98], 20, "ms", False,
+                "p50 %.1f ms, %d KiB" % (statistics.median(times), len(text) // 1024))
+
+
 def idle_memory(report, calm, folder):
     wkim = Wkim(folder, "idle")
     calm.wait()
@@ -329,12 +385,13 @@ def measure(report, folder):
     print("disk        %(file_system)s; 4 KiB append and fdatasync: %(sync_us)d us" % about)
     print("programs    wkim %(commit)s; %(redis)s" % about)
     print("started     %s, load average %.2f %.2f %.2f\n" % (about["date"], *about["load_average"]))
-    calm = report.calm = Calm(2 * len(WINDOWS) * ROUNDS + 6)
+    calm = report.calm = Calm(2 * len(WINDOWS) * ROUNDS + 9)
     redis = Redis(folder)
     wkim = Wkim(folder, "main")
     beside_redis(report, calm, redis, wkim)
     redis.stop()
     goals_on_a_used_server(report, calm, wkim)
+    http_goals(report, calm, wkim)
     wkim.check()
     wkim.stop()
     idle_memory(report, calm, folder)

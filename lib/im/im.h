@@ -276,7 +276,8 @@ enum im_send_bits {
     IM_SEND_NOTIFY = 4, /* set by the leader: with a row of the notify queue */
     IM_SEND_DEVICE = 8, /* the sender's device is named: it gets no copy */
     IM_SEND_SOURCE = 16, /* set by the leader: the members are those of WK_LIST_SOURCE */
-    IM_SEND_QUIET = 32   /* set by the leader: no conversations come of it */
+    IM_SEND_QUIET = 32,  /* set by the leader: no conversations come of it */
+    IM_SEND_ONCE = 64    /* set by the leader: a repeated client_msg_no is stored once */
 };
 /* Prefix of a SEND request; the record follows. */
 struct im_send_head {

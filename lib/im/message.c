@@ -177,9 +177,11 @@ enum wk_call_result im_send_peer_admit(struct im_slot *is, struct wk_call *c,
 /* Bits of the command, so that every replica writes the same rows whatever its configuration. */
 static uint8_t leader_bits(const struct im_slot *is, uint8_t bits, const struct im_known *known)
 {
-    bits &= (uint8_t)~(IM_SEND_NOTIFY | IM_SEND_SOURCE | IM_SEND_QUIET);
+    bits &= (uint8_t)~(IM_SEND_NOTIFY | IM_SEND_SOURCE | IM_SEND_QUIET | IM_SEND_ONCE);
     if (is->im->opt.conversations_off)
         bits |= IM_SEND_QUIET;
+    if (is->im->opt.idempotent)
+        bits |= IM_SEND_ONCE;
     if (is->im->opt.notify)
         bits |= IM_SEND_NOTIFY;
     if (known && known->members)
@@ -307,7 +309,7 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
     int rc = im_channel_get(is, r.channel_type, r.channel_id, &ch);
     key = (struct wk_channel_key){ r.channel_type, r.channel_id };
     k.first = rc == WKIM_OK ? ch->row.retained_from : 0;
-    if (rc == WKIM_OK && r.client_msg_no.n && is->im->opt.idempotent)
+    if (rc == WKIM_OK && r.client_msg_no.n && h.bits & IM_SEND_ONCE)
         rc = im_msgno_find(is, ch, r.client_msg_no, compare, &k);
     if (rc < 0)
         return rc;

@@ -150,6 +150,13 @@ static void idempotency_can_be_switched_off(void **state)
     cl_new(&c, &(struct cl_options){ .not_idempotent = true });
     assert_int_equal(say("u1", "u2", "n", "p").number[1], 1);
     assert_int_equal(say("u1", "u2", "n", "p").number[1], 2);
+    c.opt.not_idempotent = false; /* what the log did then stays as it was */
+    cl_restart(&c, true);
+    assert_int_equal(say("u1", "u2", "n2", "p").number[1], 3);
+    assert_int_equal(say("u1", "u2", "n2", "p").number[1], 3);
+    c.opt.not_idempotent = true;
+    cl_restart(&c, true);
+    assert_int_equal(say("u1", "u2", "", "p").number[1], 4);
 }
 
 static void stored(char out[64], const char *a, const char *b)

@@ -27,7 +27,7 @@ typedef struct wkim_hook_request {
     wkim_slice event;   /* "msg.notify", "msg.offline", "user.onlinestatus"; cmd of a question */
     wkim_slice body;    /* JSON text */
     wkim_slice content_type;
-    wkim_slice delivery; /* id of the content, the same on every try */
+    wkim_slice delivery; /* id of the content, the same on every try, also after a restart */
     int32_t target;     /* enum wkim_hook_target */
     int32_t dead;       /* 1: given up; do not send, keep it where the operator finds it */
     uint32_t attempt;   /* 1: the first; of a dead one the number of tries made */

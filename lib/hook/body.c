@@ -104,9 +104,9 @@ static wkim_slice sent_channel(const struct wk_webhook_request *q)
                                                          : base;
 }
 
-static void put_uids(struct wk_buf *b, wkim_slice uids)
+static void put_texts(struct wk_buf *b, wkim_slice texts)
 {
-    struct wk_cursor c = wk_cursor(uids);
+    struct wk_cursor c = wk_cursor(texts);
     bool first = true;
 
     wk_buf_u8(b, '[');
@@ -123,7 +123,7 @@ static int put_compressed(struct wk_buf *b, wkim_slice uids)
 {
     struct wk_buf text = WK_BUF_INIT, packed = WK_BUF_INIT;
 
-    put_uids(&text, uids);
+    put_texts(&text, uids);
     int rc = text.oom ? WKIM_ENOMEM : wk_gzip(&packed, wk_buf_slice(&text));
     if (rc == WKIM_OK) {
         put_lit(b, ",\"to_uids\":[],\"compress\":\"gzip\",\"compress_to_uids\":\"");
@@ -145,7 +145,7 @@ static int offline_body(struct wk_webhook_request *q)
         rc = put_compressed(b, wk_buf_slice(&q->items));
     } else {
         put_lit(b, ",\"to_uids\":");
-        put_uids(b, wk_buf_slice(&q->items));
+        put_texts(b, wk_buf_slice(&q->items));
     }
     if (q->node_id)
         wk_buf_printf(b, ",\"source_id\":%llu", (unsigned long long)q->node_id);
@@ -155,9 +155,7 @@ static int offline_body(struct wk_webhook_request *q)
 
 static int online_body(struct wk_webhook_request *q)
 {
-    wk_buf_u8(&q->body, '[');
-    wk_buf_bytes(&q->body, q->items.p, q->items.n);
-    wk_buf_u8(&q->body, ']');
+    put_texts(&q->body, wk_buf_slice(&q->items)); /* an array of texts, too */
     return q->body.oom ? WKIM_ENOMEM : WKIM_OK;
 }
 

@@ -1,7 +1,6 @@
 /* The machine as a whole: life of a request, tries, the end of one. */
 #include "hook/hook.h"
 #include <stdio.h>
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "hook/internal.h"
@@ -80,10 +79,10 @@ void wk_webhook_send(struct wk_webhook *w, struct wk_webhook_request *r, uint64_
 
 static void finish(struct wk_webhook *w, struct wk_webhook_request *r, bool remove)
 {
-    if (r->event == WK_WEBHOOK_NOTIFY)
-        wk_webhook_notify_finish(w, r, remove);
+    if (r->event == WK_WEBHOOK_OFFLINE)
+        wk_webhook_lane_finish(w, r, remove);
     else
-        wk_webhook_lane_finish(w, r);
+        wk_webhook_queue_finish(w, r, remove);
     wk_webhook_request_unref(r);
 }
 
@@ -97,27 +96,34 @@ void wk_webhook_give_up(struct wk_webhook *w, struct wk_webhook_request *r, bool
            "event=%s items=%u attempts=%u reason=%s delivery=%s", wk_webhook_event_name(r->event),
            r->n_items, r->attempt, overflow ? "queue_full" : "attempts", r->delivery);
     r->dead = true;
-    if (r->event == WK_WEBHOOK_NOTIFY)
-        w->dead_rows += r->n_rows;
+    if (r->event != WK_WEBHOOK_OFFLINE) {
+        w->queues[r->event].dead_rows += r->n_rows;
+    } else if (r->origin && !r->origin->dead) {
+        r->origin->dead = true;
+        w->offline_dead++;
+    }
     wk_webhook_send(w, r, now_ms);
 }
 
 void wk_webhook_answer(struct wk_webhook *w, struct wk_webhook_request *r, uint64_t now_ms)
 {
     struct wk_webhook_counts *c = &w->counts[r->event];
-    bool over = r->event == WK_WEBHOOK_NOTIFY && wk_webhook_rows_over(w);
+    bool durable = r->event != WK_WEBHOOK_OFFLINE || r->origin;
+    bool over = durable && wk_webhook_rows_over(w, r->event);
 
     r->out = false;
     if (!r->dead) {
         c->busy_ms += now_ms - r->sent_ms;
         *(r->ok ? &c->ok : &c->failed) += 1;
     }
-    if (r->ok || r->dead) {
+    if (r->ok) {
         finish(w, r, true);
     } else if (w->draining) {
-        if (r->event != WK_WEBHOOK_NOTIFY)
+        if (!durable)
             c->retry_dropped += r->n_items;
         finish(w, r, false); /* rows stay where they are */
+    } else if (r->dead) { /* nobody kept it */
+        r->due_ms = now_ms + BACKOFF_FIRST_MS;
     } else if (over || (w->opt.tries_max && r->attempt >= w->opt.tries_max)) {
         wk_webhook_give_up(w, r, over, now_ms);
     } else {
@@ -131,26 +137,6 @@ void wk_webhook_answer(struct wk_webhook *w, struct wk_webhook_request *r, uint6
 }
 
 /* ---- the machine ----------------------------------------------------------------------------- */
-
-static uint64_t retry_pump(struct wk_webhook *w, uint64_t now_ms)
-{
-    uint64_t next = UINT64_MAX;
-    struct wk_list *it, *tmp;
-
-    WK_LIST_EACH(it, tmp, &w->notify)
-    {
-        struct wk_webhook_request *r = WK_CONTAINER(it, struct wk_webhook_request, link);
-        if (r->out)
-            continue;
-        if (!w->draining && wk_webhook_rows_over(w))
-            wk_webhook_give_up(w, r, true, now_ms);
-        else if (r->due_ms <= now_ms && !w->draining)
-            wk_webhook_send(w, r, now_ms);
-        else if (r->due_ms < next)
-            next = r->due_ms;
-    }
-    return next;
-}
 
 static uint64_t oldest(const struct wk_list *l, bool by_age)
 {
@@ -168,25 +154,66 @@ static uint64_t oldest(const struct wk_list *l, bool by_age)
     return ms;
 }
 
+static const int queue_events[] = {WK_WEBHOOK_NOTIFY, WK_WEBHOOK_ONLINE};
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 void wk_webhook_run(struct wk_webhook *w, uint64_t now_ms)
 {
+    uint64_t next = UINT64_MAX;
+
     if (w->pumping)
         return; /* the outer call goes on */
     w->pumping = true;
     wk_webhook_lanes_pump(w, now_ms);
-    uint64_t next = retry_pump(w, now_ms);
-    wk_webhook_notify_pump(w, now_ms);
-    uint64_t lanes = wk_webhook_lanes_next(w);
-    next = lanes < next ? lanes : next;
-    if (w->eligible && !w->draining && w->notify_due_ms > now_ms && w->notify_due_ms < next)
-        next = w->notify_due_ms;
-    w->counts[WK_WEBHOOK_NOTIFY].waiting = w->rows;
-    w->counts[WK_WEBHOOK_NOTIFY].oldest_ms = oldest(&w->notify, false);
-    w->counts[WK_WEBHOOK_OFFLINE].oldest_ms = oldest(&w->age[WK_WEBHOOK_OFFLINE], true);
-    w->counts[WK_WEBHOOK_ONLINE].oldest_ms = oldest(&w->age[WK_WEBHOOK_ONLINE], true);
+    for (int i = 0; i < 2; i++) {
+        struct wk_webhook_queue *q = &w->queues[queue_events[i]];
+        next = min(next, wk_webhook_queue_retry(w, q, now_ms));
+        wk_webhook_queue_pump(w, q, now_ms);
+        next = min(next, wk_webhook_queue_next(w, q, now_ms));
+        w->counts[q->event].waiting = q->rows;
+        w->counts[q->event].oldest_ms = oldest(&q->requests, false);
+    }
+    next = min(next, wk_webhook_lanes_next(w, now_ms));
+    w->counts[WK_WEBHOOK_OFFLINE].oldest_ms = oldest(&w->age, true);
     w->pumping = false;
     if (next != UINT64_MAX)
         w->opt.ops.wake(w->opt.user, next);
+}
+
+void wk_webhook_lead(struct wk_webhook *w, uint32_t slot)
+{
+    for (int i = 0; i < 2; i++)
+        wk_webhook_queue_lead(&w->queues[queue_events[i]], slot);
+    wk_webhook_source_lead(w, slot);
+}
+
+void wk_webhook_recovered(struct wk_webhook *w, int event, uint32_t slot, uint64_t rows,
+                          uint64_t now_ms)
+{
+    if (event == WK_WEBHOOK_OFFLINE)
+        wk_webhook_source_recovered(w, slot, rows);
+    else
+        wk_webhook_queue_recovered(&w->queues[event], slot, rows, now_ms);
+    wk_webhook_run(w, now_ms);
+}
+
+void wk_webhook_lost(struct wk_webhook *w, uint32_t slot)
+{
+    for (int i = 0; i < 2; i++)
+        wk_webhook_queue_lost(&w->queues[queue_events[i]], slot);
+    wk_webhook_source_lost(w, slot);
+}
+
+void wk_webhook_read_done(struct wk_webhook *w, struct wk_webhook_batch *b, uint64_t now_ms)
+{
+    if (b->event == WK_WEBHOOK_OFFLINE)
+        wk_webhook_source_read(w, b, now_ms);
+    else
+        wk_webhook_queue_read(w, b, now_ms);
 }
 
 void wk_webhook_drain(struct wk_webhook *w, uint64_t now_ms)
@@ -194,23 +221,29 @@ void wk_webhook_drain(struct wk_webhook *w, uint64_t now_ms)
     struct wk_list *it, *tmp;
 
     w->draining = true;
-    WK_LIST_EACH(it, tmp, &w->notify)
-    {
-        struct wk_webhook_request *r = WK_CONTAINER(it, struct wk_webhook_request, link);
-        if (!r->out)
-            finish(w, r, false);
+    for (int i = 0; i < 2; i++) {
+        struct wk_webhook_queue *q = &w->queues[queue_events[i]];
+        q->stuck = false;
+        WK_LIST_EACH(it, tmp, &q->requests)
+        {
+            struct wk_webhook_request *r = WK_CONTAINER(it, struct wk_webhook_request, link);
+            if (!r->out)
+                finish(w, r, false);
+        }
     }
-    for (int e = WK_WEBHOOK_OFFLINE; e < WK_WEBHOOK_EVENTS; e++) {
-        WK_LIST_EACH(it, tmp, &w->age[e])
-        WK_CONTAINER(it, struct wk_webhook_request, age)->due_ms = now_ms;
-    }
+    WK_LIST_EACH(it, tmp, &w->age)
+    WK_CONTAINER(it, struct wk_webhook_request, age)->due_ms = now_ms;
     wk_webhook_run(w, now_ms);
 }
 
 bool wk_webhook_idle(const struct wk_webhook *w)
 {
-    return !w->reading && wk_list_empty(&w->notify) && wk_list_empty(&w->age[WK_WEBHOOK_OFFLINE]) &&
-           wk_list_empty(&w->age[WK_WEBHOOK_ONLINE]);
+    const struct wk_webhook_queue *n = &w->queues[WK_WEBHOOK_NOTIFY],
+                                  *s = &w->queues[WK_WEBHOOK_ONLINE];
+
+    return !n->reading && wk_list_empty(&n->requests) && !s->reading &&
+           wk_list_empty(&s->requests) && (!s->eligible || s->stuck) && !w->source_reads &&
+           wk_list_empty(&w->age);
 }
 
 const struct wk_webhook_counts *wk_webhook_counts(const struct wk_webhook *w, int event)
@@ -221,44 +254,45 @@ const struct wk_webhook_counts *wk_webhook_counts(const struct wk_webhook *w, in
 int wk_webhook_new(struct wk_webhook **out, const struct wk_webhook_options *opt)
 {
     struct wk_webhook *w = wk_calloc(1, sizeof(*w));
+    int rc = WKIM_OK;
 
     if (!w)
         return WKIM_ENOMEM;
     w->opt = *opt;
-    wk_list_init(&w->notify);
-    for (int e = 0; e < WK_WEBHOOK_EVENTS; e++)
-        wk_list_init(&w->age[e]);
-    w->slots = wk_calloc(opt->n_slots, sizeof(*w->slots));
-    w->lanes = wk_calloc(opt->in_flight_max + 1, sizeof(*w->lanes));
-    if (!w->slots || !w->lanes || wk_random_bytes(&w->salt, sizeof(w->salt)) != WKIM_OK) {
-        wk_free(w->slots);
-        wk_free(w->lanes);
-        wk_free(w);
+    wk_list_init(&w->age);
+    for (int i = 0; i < 2; i++)
+        wk_list_init(&w->queues[queue_events[i]].requests);
+    for (int i = 0; i < 2 && rc == WKIM_OK; i++)
+        rc = wk_webhook_queue_init(&w->queues[queue_events[i]], queue_events[i], opt);
+    w->sources = wk_calloc(opt->n_slots, sizeof(*w->sources));
+    w->lanes = wk_calloc(opt->in_flight_max, sizeof(*w->lanes));
+    if (rc != WKIM_OK || !w->sources || !w->lanes) {
+        wk_webhook_free(w);
         return WKIM_ENOMEM;
     }
-    w->n_lanes = opt->in_flight_max + 1;
+    w->n_lanes = opt->in_flight_max;
     for (uint32_t i = 0; i < w->n_lanes; i++)
         wk_list_init(&w->lanes[i].queue);
+    for (uint32_t i = 0; i < opt->n_slots; i++)
+        w->sources[i].behind = true; /* until it is led and its rows are counted */
     *out = w;
     return WKIM_OK;
 }
 
-static void drop_all(struct wk_list *l)
+void wk_webhook_free(struct wk_webhook *w)
 {
     struct wk_list *n;
 
-    while ((n = wk_list_pop(l)))
-        wk_webhook_request_unref(WK_CONTAINER(n, struct wk_webhook_request, link));
-}
-
-void wk_webhook_free(struct wk_webhook *w)
-{
     if (!w)
         return;
-    drop_all(&w->notify);
-    for (uint32_t i = 0; i < w->n_lanes; i++)
-        drop_all(&w->lanes[i].queue);
-    wk_free(w->slots);
+    for (int i = 0; i < 2; i++) {
+        struct wk_webhook_queue *q = &w->queues[queue_events[i]];
+        while ((n = wk_list_pop(&q->requests)))
+            wk_webhook_request_unref(WK_CONTAINER(n, struct wk_webhook_request, link));
+        wk_free(q->slots);
+    }
+    wk_webhook_lanes_free(w);
+    wk_free(w->sources);
     wk_free(w->lanes);
     wk_free(w);
 }

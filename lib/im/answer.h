@@ -48,6 +48,10 @@
  * IM_CONN_LIST          str filter                                           JSON rows, "," between
  * IM_CONN_KICK          str uid, u64 conn id, u8 silent                      -
  * IM_NOTIFY_DONE        u64 id ...                                           -
+ * IM_OFFLINE_DONE       u64 id ...                                           -
+ * IM_STATUS             u8 online, u8 flag, u64 now_ms, node, conn id, of the device, of the uid,
+ *                       str uid                                              -
+ * IM_STATUS_DONE        u64 id ...                                           -
  * IM_CMD_SYNC           str uid, u32 limit                                   records
  * IM_CMD_HEADS          u32 limit, repeated (key, u64 from)                  repeated str (records)
  * IM_CMD_HANDED         str uid, row of IM_TABLE_HANDED                      -

@@ -16,6 +16,7 @@ struct deliver {
     struct im_offline *offline; /* NULL: nobody asks */
     struct im_members_at at;
     bool begun;
+    bool quiet;                /* only to see who is away */
     uint32_t pushed;           /* connections that got it */
     uint64_t stored_us;        /* of the round in which the message was stored */
     uint64_t skip_conn;
@@ -63,7 +64,7 @@ static void push_user(struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
 
     if (d->offline && is)
         im_offline_note(d->offline, wk_slot_shard(slot)->index, uid, u);
-    if (!u)
+    if (!u || d->quiet)
         return;
     if (d->is_event) {
         WK_LIST_EACH(n, tmp, &u->conns) {
@@ -324,7 +325,7 @@ static void send_to(const struct deliver *proto, struct wk_shard *to, struct wk_
         wk_log(proto->im->opt.log, WK_LOG_WARN, "im", "delivery_skipped",
                "shard=%u reason=\"out of memory\"", to->index);
         if (proto->offline)
-            im_offline_done(proto->offline);
+            im_offline_skipped(proto->offline, to->index);
         return;
     }
     *d = *proto;
@@ -359,40 +360,61 @@ static void count_recipients(struct im_slot *is, const struct deliver *d)
     wk_histogram_add(&is->count->recipients, WK_BOUNDS_SIZES, n);
 }
 
+/* Whether the list of those who are away is wanted: with a row when it was asked for. */
+static void ask_offline(struct deliver *d, struct im_slot *is, const struct im_send_head *h,
+                        const struct im_offline_row *row, uint32_t deliveries)
+{
+    bool no_row = d->record.flags & WKIM_FLAG_NO_PERSIST && is->im->opt.on_offline &&
+                  d->record.channel_type != WKIM_CHANNEL_AGENT;
+
+    if (!row->ticket && !no_row)
+        return;
+    if (deliveries == 0)
+        im_offline_none(is, row, false);
+    else if (im_offline_new(&d->offline, is, row, d->blob, &d->record, h->bits & IM_SEND_LIST,
+                            deliveries) != WKIM_OK)
+        im_offline_none(is, row, true);
+}
+
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
-               const struct im_send_head *h)
+               const struct im_send_head *h, const struct im_offline_row *row, bool quiet)
 {
     struct wk_cluster *cl = wk_slot_cluster(is->slot);
     struct wk_shard *from = wk_slot_shard(is->slot);
     struct deliver d = { .im = is->im, .blob = blob, .skip_conn = h->conn_id,
-                         .skip_device = h->device_id, .stored_us = from->now_us };
+                         .skip_device = h->device_id, .stored_us = from->now_us,
+                         .quiet = quiet };
     struct im_members *held = NULL;
     bool subscribers;
 
-    if (wk_record_decode(&d.record, h->record) != WKIM_OK)
+    if (wk_record_decode(&d.record, h->record) != WKIM_OK) {
+        im_offline_none(is, row, false);
         return;
+    }
     extra_receivers(&d);
     d.uids = h->bits & IM_SEND_LIST ? h->uids : wk_slice(NULL, 0);
     subscribers = !(h->bits & IM_SEND_LIST) && d.record.channel_type != WKIM_CHANNEL_PERSON &&
                   d.record.channel_type != WKIM_CHANNEL_AGENT;
+    int rc = WKIM_OK;
     if (subscribers && im_source_owns(is->im, d.record.channel_type))
         d.members = held = im_source_receivers(is, ch);
-    else if (subscribers && im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members) != WKIM_OK)
+    else if (subscribers)
+        rc = im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members);
+    if (rc != WKIM_OK) {
+        im_offline_none(is, row, true);
         return;
-    if (!(h->bits & IM_SEND_LIST))
+    }
+    if (!quiet && !(h->bits & IM_SEND_LIST))
         im_tag_used(is, ch);
     if (d.members && d.members->n == 0)
         d.members = NULL;
-    count_recipients(is, &d);
+    if (!quiet)
+        count_recipients(is, &d);
     uint32_t deliveries = 0;
     for (uint32_t i = 0; i < is->im->opt.n_shards; i++)
         deliveries += concerns(&d, cl, &is->im->opt.shards[i]);
-    if (deliveries && is->im->opt.on_offline && d.record.channel_type != WKIM_CHANNEL_AGENT &&
-        im_offline_new(&d.offline, is, blob, &d.record, h->bits & IM_SEND_LIST, deliveries) !=
-            WKIM_OK)
-        wk_log(is->im->opt.log, WK_LOG_WARN, "im", "offline_list_lost",
-               "message_id=%lld reason=\"out of memory\"", (long long)d.record.message_id);
-    for (uint32_t i = 0; i < is->im->opt.n_shards; i++) {
+    ask_offline(&d, is, h, row, deliveries);
+    for (uint32_t i = 0; (!quiet || d.offline) && i < is->im->opt.n_shards; i++) {
         struct wk_shard *to = &is->im->opt.shards[i];
         if (concerns(&d, cl, to))
             send_to(&d, to, from);

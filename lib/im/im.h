@@ -47,6 +47,9 @@ enum im_op {
     IM_PLUGIN_BINDINGS = 99,
     IM_TAGS = 100,
     IM_NOTIFY_DONE = 48,     /* W */
+    IM_OFFLINE_DONE = 49,    /* W */
+    IM_STATUS = 50,          /* W */
+    IM_STATUS_DONE = 51,     /* W */
     IM_CMD_SYNC = 56,        /* what to hand out, then IM_CMD_HANDED */
     IM_CMD_HEADS = 57,
     IM_CMD_HANDED = 58,      /* W */
@@ -104,6 +107,22 @@ struct im_source_options {
     void (*drop)(void *user, uint32_t slot);
 };
 
+/* Queues of rows for the webhooks (pending.c). */
+enum im_pending { IM_PENDING_NOTIFY, IM_PENDING_OFFLINE, IM_PENDING_STATUS, IM_PENDINGS };
+/* The row a list of receivers belongs to; ticket 0: none (the message is not stored). */
+struct im_offline_row {
+    uint32_t ticket;
+    uint64_t id;
+};
+struct im_offline_list {
+    struct im_offline_row row;
+    struct wk_blob *blob;
+    const struct wk_record *record; /* borrowed from blob */
+    bool named;                     /* the receivers were named by the sender */
+    bool lost;                      /* no memory: there is a row, and it must be asked for again */
+    wkim_slice uids;                /* repeated str; with a row also empty */
+};
+
 struct im;
 struct im_options {
     struct wk_cluster *cluster; /* set by im_set_cluster when it exists */
@@ -141,17 +160,19 @@ struct im_options {
     void (*on_stored)(void *user, const struct wk_record *r);
     void (*on_online)(void *user, wkim_slice uid, uint8_t device_flag, bool online,
                       uint64_t conn_id, uint64_t device_count, uint64_t user_count);
-    /* Webhooks.  notify: every stored message leaves a row of the notify queue.  on_notify: one
-     * more row is in the store; on_lead: the slot's rows are ours to send, until on_close.
-     * on_offline: uids (repeated str, never empty) without an online master device; list: the
-     * receivers were named by the sender.  Both lists of one channel come in message order.  @shard
-     * of the slot; on_offline NULL: nobody looks. */
-    bool notify;
-    void (*on_notify)(void *user, uint32_t slot);
+    /* Webhooks.  notify, offline: every stored message leaves a row of that queue; status: every
+     * connection that comes or goes does.  on_pending: one more row is in the store; on_lead: the
+     * slot's rows are ours to send, until on_close.  @shard of the slot. */
+    bool notify, offline, status;
+    void (*on_pending)(void *user, uint32_t slot, enum im_pending what);
     void (*on_lead)(void *user, uint32_t slot);
     void (*on_close)(void *user, uint32_t slot);
-    void (*on_offline)(void *user, uint32_t slot, struct wk_blob *blob, const struct wk_record *r,
-                       bool list, wkim_slice uids);
+    /* Row `id` of the offline queue is in the store, in the order of the rows.  Not 0: its
+     * receivers are wanted, with this ticket; 0: im_offline_again asks for them later. */
+    uint32_t (*on_offline_row)(void *user, uint32_t slot, uint64_t id);
+    /* Who has no online master device; lists of one channel come in message order. @shard of the
+     * slot; NULL: nobody looks. */
+    void (*on_offline)(void *user, uint32_t slot, const struct im_offline_list *l);
     /* The shard's part of a message's delivery is in the output queues of its connections;
      * stored_us: the clock of the round in which it was stored.  @shard; may be NULL. */
     void (*on_delivered)(void *user, const struct wk_shard *s, uint64_t stored_us);
@@ -214,8 +235,12 @@ struct im_conn {
     bool send_ban;                /* kept up to date by the slot */
     bool kicked;
     bool registered;
+    bool coming;                  /* the login waits for its row: nothing is delivered yet */
+    struct im_status *status;     /* private */
 };
-/* IM_LOGIN with call->mark = the im_conn: reason in call->reason; on success it is registered. */
+/* IM_LOGIN with call->mark = the im_conn: reason in call->reason; on success it is registered.
+ * With options.status the answer waits for a row; a connection that went meanwhile is answered,
+ * too. */
 void im_conn_gone(struct im *im, struct im_conn *c); /* unregister; @shard of the uid's slot */
 
 /* No more background work is started; any thread. */
@@ -249,12 +274,17 @@ struct im_source_counts {
 };
 struct im_source_counts im_source_counts(const struct im *im); /* any thread */
 
-/* ---- notify queue (notify.c) ----------------------------------------------------------------- */
-/* Rows from from_id on, as repeated (u64 id, str record), at most max and, beyond the first, until
- * bytes_max; the record is empty when the message is gone.  Reader thread. */
-int im_notify_read(struct im *im, uint32_t slot, uint64_t from_id, uint32_t max, size_t bytes_max,
-                   struct wk_buf *out, bool *more);
-uint64_t im_notify_count(struct im *im, uint32_t slot); /* reader thread */
+/* ---- what webhooks wait for (pending.c) ------------------------------------------------------ */
+/* Rows from from_id on, as repeated (u64 id, str value), at most max and until bytes_max.  Values
+ * are, by queue, the record; what im_offline_again takes; u64 ms and the text of the entry.  Empty:
+ * the message is gone.  Reader thread. */
+int im_pending_read(struct im *im, enum im_pending what, uint32_t slot, uint64_t from_id,
+                    uint32_t max, size_t bytes_max, struct wk_buf *out, bool *more);
+uint64_t im_pending_count(struct im *im, enum im_pending what, uint32_t slot); /* reader thread */
+/* on_offline comes for the row, after those asked for before; nothing is delivered.  @shard of the
+ * slot.  WKIM_ENOMEM or WKIM_ECORRUPT: nothing will come. */
+int im_offline_again(struct im *im, uint32_t slot, const struct im_offline_row *row,
+                     wkim_slice value);
 
 /* ---- ids ------------------------------------------------------------------------------------- */
 /* Stored id of a channel as clients name it: person pairs and agent channels are joined. */
@@ -273,11 +303,12 @@ bool im_expired(const struct wk_record *r, uint64_t now_ms);
 enum im_send_bits {
     IM_SEND_API = 1,   /* system device: no sender checks */
     IM_SEND_LIST = 2,  /* receivers are listed */
-    IM_SEND_NOTIFY = 4, /* set by the leader: with a row of the notify queue */
-    IM_SEND_DEVICE = 8, /* the sender's device is named: it gets no copy */
+    IM_SEND_NOTIFY = 4,  /* set by the leader: with a row of the notify queue */
+    IM_SEND_DEVICE = 8,  /* the sender's device is named: it gets no copy */
     IM_SEND_SOURCE = 16, /* set by the leader: the members are those of WK_LIST_SOURCE */
     IM_SEND_QUIET = 32,  /* set by the leader: no conversations come of it */
-    IM_SEND_ONCE = 64    /* set by the leader: a repeated client_msg_no is stored once */
+    IM_SEND_ONCE = 64,   /* set by the leader: a repeated client_msg_no is stored once */
+    IM_SEND_OFFLINE = 128 /* set by the leader: with a row of the offline queue; no bit is left */
 };
 /* Prefix of a SEND request; the record follows. */
 struct im_send_head {

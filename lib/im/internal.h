@@ -14,7 +14,10 @@ enum im_table {
     IM_TABLE_HANDED = 70, /* by uid: commands handed out and not acknowledged (command.c) */
     IM_TABLE_LANE = 71,   /* by message and lane: state after the last stored event (event.c) */
     IM_TABLE_CHUNK = 72,  /* by message, lane and number: what deltas brought since (event.c) */
-    IM_TABLE_NOTIFY = 73, /* by id: messages the webhook still has to hear of (notify.c) */
+    IM_TABLE_NOTIFY = 73, /* by id: messages msg.notify still has to tell of (pending.c) */
+    IM_TABLE_OFFLINE = 74, /* the same of msg.offline */
+    IM_TABLE_PRESENT = 75, /* by uid, node and number: connections told of as online (status.c) */
+    IM_TABLE_STATUS = 76, /* by id: what user.onlinestatus still has to tell */
     IM_TABLE_ERASE = 88,  /* by channel: rows below its floor are still stored (retention.c) */
     IM_TABLE_HOLE = 89,   /* by channel and number: deleted by itself (retention.c) */
     IM_TABLE_EXPIRY = 90, /* by time, channel, number: messages with a time limit (retention.c) */
@@ -136,6 +139,9 @@ struct im_slot {
     struct wk_list sent;       /* channels with sent_uid to write at the end of the batch */
     struct wk_list effects;    /* outbox runs under way */
     struct wk_timer outbox_retry; /* looks at the outbox again */
+    struct wk_list statuses;   /* rows of connections under way or owed (status.c) */
+    struct wk_timer status_retry;
+    bool status_scan;          /* connections of an earlier leader are still to be told of */
     struct im_events *events;
     struct im_keep {
         struct wk_list link;    /* im_shard.keeper, while we lead */
@@ -187,6 +193,7 @@ struct im_shard {
 
 struct im {
     struct im_options opt;
+    bool ending; /* the shards have stopped: nothing is handed over any more */
     _Atomic uint64_t event_streams, event_bytes; /* in memory */
     _Atomic uint64_t event_unsaved; /* slots with deltas that are not in the log yet */
     _Atomic uint64_t source_waiting, source_refused, source_lost;
@@ -266,23 +273,42 @@ void im_msgnos_fini(struct im_msgnos *m);
 /* Append the record (str) with this client_msg_no, from the store only; any thread. */
 int im_msgno_lookup(struct im_slot *is, const struct wk_channel_key *key, wkim_slice client_msg_no,
                     bool oldest, uint64_t now_ms, struct wk_buf *out);
-/* notify.c */
-int im_notify_put(struct im_slot *is, struct wk_txn *txn, uint64_t id,
-                  const struct wk_channel_key *key, uint64_t seq);
-int im_notify_done_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
+/* pending.c */
+void im_pending_put(struct im_slot *is, struct wk_txn *txn, enum im_pending what, uint64_t id,
+                    wkim_slice value);
+/* The rows that h->bits ask for. */
+int im_pending_message(struct im_slot *is, struct wk_txn *txn, uint64_t id,
+                       const struct im_send_head *h, const struct wk_channel_key *key,
+                       uint64_t seq);
+int im_pending_done_apply(struct im_slot *is, struct wk_txn *txn, enum im_pending what,
+                          wkim_slice in);
+/* status.c */
+/* Rows of a login that is registered already; the call is answered when they are durable. */
+enum wk_call_result im_status_login(struct im_slot *is, struct im_conn *conn, struct wk_call *c,
+                                    uint64_t device_count, uint64_t user_count);
+void im_status_gone(struct im_conn *conn, uint64_t device_count, uint64_t user_count);
+int im_status_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slice in);
+void im_status_applied(struct im_slot *is);
+/* At lead, when nobody is connected; again when that did not work. */
+void im_status_recover(struct im_slot *is);
+void im_status_drop_all(struct im_slot *is);
 /* offline.c: one list per message, filled by `deliveries` deliveries, each of which says done. */
 struct im_offline;
-int im_offline_new(struct im_offline **out, struct im_slot *is, struct wk_blob *blob,
-                   const struct wk_record *r, bool list, uint32_t deliveries);
+int im_offline_new(struct im_offline **out, struct im_slot *is, const struct im_offline_row *row,
+                   struct wk_blob *blob, const struct wk_record *r, bool list, uint32_t deliveries);
+/* Nobody can be looked up: lost, or there are no receivers. */
+void im_offline_none(struct im_slot *is, const struct im_offline_row *row, bool lost);
 void im_offline_note(struct im_offline *o, uint32_t shard, wkim_slice uid, const struct im_user *u);
 void im_offline_done(struct im_offline *o);
+void im_offline_skipped(struct im_offline *o, uint32_t shard); /* nobody looked there; done */
 /* fanout.c */
 /* When the shards have stopped: deliveries that did not come to their end. */
 void im_fanout_drop_all(struct im *im);
 /* ch has a long list, and too many messages wait for such: no more of them now. */
 bool im_fanout_full(const struct im *im, const struct im_channel *ch);
+/* row: of msg.offline; ticket 0 none.  quiet: only to see who is away. */
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
-               const struct im_send_head *h);
+               const struct im_send_head *h, const struct im_offline_row *row, bool quiet);
 /* source.c */
 #define IM_SEND_WAITS ((enum wk_call_result)-1) /* of the two below: an answer is missing */
 struct im_known {                  /* what the data source said of one SEND */
@@ -309,6 +335,9 @@ enum wk_call_result im_online_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conn_kick_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conn_list_handle(struct im_slot *is, struct wk_call *c);
 struct im_user *im_user_find(struct im_slot *is, wkim_slice uid);
+/* The rows of a login are durable: it counts from now on; or they could not be written. */
+void im_login_done(struct im_slot *is, struct im_conn *conn);
+void im_login_undone(struct im_slot *is, struct im_conn *conn);
 void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text,
                   uint32_t delay_ms);
 void im_user_gate(struct im_slot *is, wkim_slice uid, bool send_ban);

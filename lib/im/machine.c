@@ -22,6 +22,7 @@ static int slot_open(void *user, struct wk_slot *slot)
     wk_list_init(&is->lru);
     wk_list_init(&is->effects);
     wk_list_init(&is->sent);
+    wk_list_init(&is->statuses);
     im_source_open(is, seed + 4);
     wk_list_init(&is->keep.link);
     if (im_events_open(is, seed + 3) != WKIM_OK) {
@@ -46,6 +47,7 @@ static void slot_close(void *user, struct wk_slot *slot)
     im_source_close(is);
     im_outbox_drop_all(is);
     im_channel_drop_all(is);
+    im_status_drop_all(is);
     im_users_drop_all(is);
     im_conv_overlay_clear(is);
     im_left_clear(is);
@@ -64,6 +66,8 @@ static void slot_lead(void *user, struct wk_slot *slot)
     struct im_slot *is = im_slot_of(slot);
 
     im_outbox_recover(is);
+    if (im->opt.status)
+        im_status_recover(is); /* before anybody can log in */
     im_keep_lead(is);
     if (im->opt.on_lead)
         im->opt.on_lead(im->opt.user, wk_slot_id(slot));
@@ -127,6 +131,9 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_CONV_LEAVE:
     case IM_PLUGIN_BIND:
     case IM_NOTIFY_DONE:
+    case IM_OFFLINE_DONE:
+    case IM_STATUS:
+    case IM_STATUS_DONE:
     case IM_OUTBOX_DONE: return WK_CALL_PROPOSE;
     default:
         c->code = WKIM_EUNSUPPORTED;
@@ -157,7 +164,10 @@ static int apply(void *user, struct wk_slot *slot, struct wk_txn *txn, uint64_t 
     case IM_CONV_LEAVE: return im_conv_remove_apply(is, txn, true, in);
     case IM_PLUGIN_BIND: return im_plugin_bind_apply(is, txn, in);
     case IM_OUTBOX_DONE: return im_outbox_apply(is, txn, in);
-    case IM_NOTIFY_DONE: return im_notify_done_apply(is, txn, in);
+    case IM_NOTIFY_DONE: return im_pending_done_apply(is, txn, IM_PENDING_NOTIFY, in);
+    case IM_OFFLINE_DONE: return im_pending_done_apply(is, txn, IM_PENDING_OFFLINE, in);
+    case IM_STATUS: return im_status_apply(is, txn, id, in);
+    case IM_STATUS_DONE: return im_pending_done_apply(is, txn, IM_PENDING_STATUS, in);
     case IM_CMD_HANDED: return im_cmd_handed_apply(is, txn, in);
     case IM_CMD_READ: return im_cmd_read_apply(is, txn, in);
     case IM_EVENT_PUT: return im_event_put_apply(is, txn, in);
@@ -188,6 +198,9 @@ static bool applied(void *user, struct wk_slot *slot, uint64_t id, uint16_t op, 
 
     switch (op) {
     case IM_SEND: return im_send_applied(is, id, c);
+    case IM_STATUS:
+        im_status_applied(is);
+        return true;
     case IM_TOKEN_SET:
         im_token_set_applied(is, in);
         return true;
@@ -289,6 +302,7 @@ void im_free(struct im *im)
 {
     if (!im)
         return;
+    im->ending = true;
     if (im->shards) {
         im_fanout_drop_all(im);
         im_keep_free(im);

@@ -175,15 +175,19 @@ enum wk_call_result im_send_peer_admit(struct im_slot *is, struct wk_call *c,
 }
 
 /* Bits of the command, so that every replica writes the same rows whatever its configuration. */
-static uint8_t leader_bits(const struct im_slot *is, uint8_t bits, const struct im_known *known)
+static uint8_t leader_bits(const struct im_slot *is, uint8_t bits, const struct wk_record *r,
+                           const struct im_known *known)
 {
-    bits &= (uint8_t)~(IM_SEND_NOTIFY | IM_SEND_SOURCE | IM_SEND_QUIET | IM_SEND_ONCE);
+    bits &= (uint8_t)~(IM_SEND_NOTIFY | IM_SEND_OFFLINE | IM_SEND_SOURCE | IM_SEND_QUIET |
+                       IM_SEND_ONCE);
     if (is->im->opt.conversations_off)
         bits |= IM_SEND_QUIET;
     if (is->im->opt.idempotent)
         bits |= IM_SEND_ONCE;
     if (is->im->opt.notify)
         bits |= IM_SEND_NOTIFY;
+    if (is->im->opt.offline && r->channel_type != WKIM_CHANNEL_AGENT)
+        bits |= IM_SEND_OFFLINE;
     if (known && known->members)
         bits |= IM_SEND_SOURCE;
     return bits;
@@ -228,11 +232,11 @@ enum wk_call_result im_send_admit(struct im_slot *is, struct wk_call *c,
     if (r.flags & WKIM_FLAG_NO_PERSIST) {
         c->number[0] = (uint64_t)r.message_id;
         c->number[1] = 0;
-        im_fanout(is, ch, c->in, &h);
+        im_fanout(is, ch, c->in, &h, &(struct im_offline_row){ 0 }, false);
         im_channel_trim(is);
         return WK_CALL_DONE;
     }
-    c->in->p[0] = leader_bits(is, h.bits, known);
+    c->in->p[0] = leader_bits(is, h.bits, &r, known);
     im_channel_trim(is);
     return WK_CALL_PROPOSE;
 }
@@ -329,8 +333,8 @@ int im_send_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, wkim_slic
         bytes = copy.p;
     }
     rc = copy.oom ? WKIM_ENOMEM : store_message(is, txn, ch, &r, bytes, h.record.n);
-    if (rc == WKIM_OK && (h.bits & IM_SEND_NOTIFY))
-        rc = im_notify_put(is, txn, id, &key, r.message_seq);
+    if (rc == WKIM_OK && (h.bits & (IM_SEND_NOTIFY | IM_SEND_OFFLINE)))
+        rc = im_pending_message(is, txn, id, &h, &key, r.message_seq);
     if (rc == WKIM_OK) {
         if (c) {
             c->number[0] = (uint64_t)r.message_id;
@@ -359,9 +363,13 @@ bool im_send_applied(struct im_slot *is, uint64_t id, struct wk_call *c)
         im_channel_get(is, r.channel_type, im_base_id(r.channel_id), &ch) == WKIM_OK) {
         if (is->im->opt.on_stored)
             is->im->opt.on_stored(is->im->opt.user, &r);
-        if (h.bits & IM_SEND_NOTIFY && is->im->opt.on_notify)
-            is->im->opt.on_notify(is->im->opt.user, wk_slot_id(is->slot));
-        im_fanout(is, ch, c->in, &h);
+        if (h.bits & IM_SEND_NOTIFY && is->im->opt.on_pending)
+            is->im->opt.on_pending(is->im->opt.user, wk_slot_id(is->slot), IM_PENDING_NOTIFY);
+        struct im_offline_row row = { .id = id };
+        if (h.bits & IM_SEND_OFFLINE && is->im->opt.on_offline_row)
+            row.ticket =
+                is->im->opt.on_offline_row(is->im->opt.user, wk_slot_id(is->slot), id);
+        im_fanout(is, ch, c->in, &h, &row, false);
     }
     if (!c->stage)
         return true;

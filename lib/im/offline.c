@@ -10,6 +10,7 @@ struct im_offline {
     struct wk_slot *slot;
     struct wk_blob *blob;
     struct wk_record record; /* borrowed from blob */
+    struct im_offline_row row;
     bool list;
     struct wk_buf uids[]; /* by shard: repeated str */
 };
@@ -22,8 +23,24 @@ static void offline_free(struct im_offline *o)
     wk_free(o);
 }
 
-int im_offline_new(struct im_offline **out, struct im_slot *is, struct wk_blob *blob,
-                   const struct wk_record *r, bool list, uint32_t deliveries)
+static void tell(const struct im *im, uint32_t slot, const struct im_offline_list *l)
+{
+    if (l->lost)
+        wk_log(im->opt.log, WK_LOG_WARN, "im", "offline_list_lost",
+               "slot=%u row=%llu again=%d reason=\"out of memory\"", slot,
+               (unsigned long long)l->row.id, l->row.ticket != 0);
+    if (l->row.ticket || (l->uids.n && !l->lost))
+        im->opt.on_offline(im->opt.user, slot, l);
+}
+
+void im_offline_none(struct im_slot *is, const struct im_offline_row *row, bool lost)
+{
+    if (row->ticket || lost)
+        tell(is->im, wk_slot_id(is->slot), &(struct im_offline_list){ .row = *row, .lost = lost });
+}
+
+int im_offline_new(struct im_offline **out, struct im_slot *is, const struct im_offline_row *row,
+                   struct wk_blob *blob, const struct wk_record *r, bool list, uint32_t deliveries)
 {
     uint32_t n = is->im->opt.n_shards;
     struct im_offline *o = wk_calloc(1, sizeof(*o) + n * sizeof(o->uids[0]));
@@ -35,6 +52,7 @@ int im_offline_new(struct im_offline **out, struct im_slot *is, struct wk_blob *
     o->slot = is->slot;
     o->blob = wk_blob_ref(blob);
     o->record = *r;
+    o->row = *row;
     o->list = list;
     *out = o;
     return WKIM_OK;
@@ -50,7 +68,7 @@ void im_offline_note(struct im_offline *o, uint32_t shard, wkim_slice uid, const
         WK_LIST_EACH(it, tmp, &u->conns)
         {
             const struct im_conn *c = WK_CONTAINER(it, struct im_conn, link);
-            if (!c->kicked && c->level == WKIM_DEVICE_MASTER)
+            if (!c->kicked && !c->coming && c->level == WKIM_DEVICE_MASTER)
                 return;
         }
     }
@@ -108,32 +126,64 @@ static void hand_over(struct wk_shard *s, struct wk_post *p)
         (void)wk_cursor_str(&c);
         n++;
     }
-    if (all.oom || (o->list && n > 1 && unique(&all, n) != WKIM_OK))
-        wk_log(o->im->opt.log, WK_LOG_WARN, "im", "offline_list_lost",
-               "message_id=%lld reason=\"out of memory\"", (long long)o->record.message_id);
-    else if (n)
-        o->im->opt.on_offline(o->im->opt.user, wk_slot_id(o->slot), o->blob, &o->record, o->list,
-                              wk_buf_slice(&all));
+    bool lost = all.oom || (o->list && n > 1 && unique(&all, n) != WKIM_OK);
+    struct im_offline_list l = { .row = o->row, .blob = o->blob, .record = &o->record,
+                                 .named = o->list, .lost = lost };
+    if (!lost)
+        l.uids = wk_buf_slice(&all);
+    tell(o->im, wk_slot_id(o->slot), &l);
     wk_buf_fini(&all);
     offline_free(o);
 }
 
+/* Always by post, so that the lists of a channel arrive in the order in which they came to be
+ * complete, whichever shard was the last to look. */
 void im_offline_done(struct im_offline *o)
 {
-    struct wk_shard *home = wk_slot_shard(o->slot);
-    bool any = false;
+    bool any = o->row.ticket != 0;
 
     if (atomic_fetch_sub_explicit(&o->left, 1, memory_order_acq_rel) != 1)
         return;
     for (uint32_t i = 0; i < o->im->opt.n_shards; i++)
         any = any || o->uids[i].n || o->uids[i].oom;
-    if (!any) {
+    if (!any || o->im->ending) {
         offline_free(o);
         return;
     }
     o->post.run = hand_over;
-    if (wk_shard_is_owner(home))
-        hand_over(home, &o->post);
-    else
-        wk_shard_post(home, &o->post);
+    wk_shard_post(wk_slot_shard(o->slot), &o->post);
+}
+
+void im_offline_skipped(struct im_offline *o, uint32_t shard)
+{
+    o->uids[shard].oom = true;
+    im_offline_done(o);
+}
+
+int im_offline_again(struct im *im, uint32_t slot, const struct im_offline_row *row,
+                     wkim_slice value)
+{
+    struct im_slot *is = im_slot_of(wk_cluster_slot(im->opt.cluster, slot));
+    struct wk_blob *blob = wk_blob_copy(value.p, value.n);
+    struct im_send_head h;
+    struct wk_record r;
+    struct im_channel *ch;
+    int rc = blob ? WKIM_OK : WKIM_ENOMEM;
+
+    if (rc == WKIM_OK && (im_send_decode(&h, wk_blob_slice(blob)) != WKIM_OK ||
+                          wk_record_decode(&r, h.record) != WKIM_OK))
+        rc = WKIM_ECORRUPT;
+    if (rc == WKIM_OK)
+        rc = im_channel_get(is, r.channel_type, im_base_id(r.channel_id), &ch);
+    if (rc == WKIM_OK) {
+        im_fanout(is, ch, blob, &h, row, true);
+        im_channel_trim(is);
+    } else if (rc == WKIM_ECORRUPT) { /* it must not hold up those behind it */
+        wk_log(im->opt.log, WK_LOG_ERROR, "im", "offline_message_damaged", "slot=%u row=%llu", slot,
+               (unsigned long long)row->id);
+        im_offline_none(is, row, false);
+        rc = WKIM_OK;
+    }
+    wk_blob_unref(blob);
+    return rc;
 }

@@ -97,7 +97,6 @@ static void take_out(struct im_slot *is, struct im_user *u, struct im_conn *c)
     c->registered = false;
     wk_count(&is->count->devices, (uint64_t)-1);
     u->n_conns--;
-    tell_online(is->im, u, c, false);
 }
 
 void im_conn_gone(struct im *im, struct im_conn *c)
@@ -109,6 +108,10 @@ void im_conn_gone(struct im *im, struct im_conn *c)
     struct im_user *u = is ? im_user_find(is, c->uid) : NULL;
     WK_ASSERT(u != NULL);
     take_out(is, u, c);
+    if (!c->coming)
+        tell_online(im, u, c, false);
+    if (c->status)
+        im_status_gone(c, count_flag(u, c->device_flag), u->n_conns);
     user_release(is, u);
 }
 
@@ -130,7 +133,7 @@ static void kick_older(struct im_slot *is, struct im_user *u, const struct im_co
 
     WK_LIST_EACH(it, tmp, &u->conns) {
         struct im_conn *old = WK_CONTAINER(it, struct im_conn, link);
-        if (old == fresh || old->kicked || old->device_flag != fresh->device_flag)
+        if (old == fresh || old->kicked || old->coming || old->device_flag != fresh->device_flag)
             continue;
         bool same = wk_slice_eq(old->device_id, fresh->device_id);
         if (same)
@@ -248,9 +251,31 @@ enum wk_call_result im_login_handle(struct im_slot *is, struct wk_call *c)
     conn->registered = true;
     wk_count(&is->count->devices, 1);
     u->n_conns++;
+    if (is->im->opt.status)
+        return im_status_login(is, conn, c, count_flag(u, conn->device_flag), u->n_conns);
     kick_older(is, u, conn);
     tell_online(is->im, u, conn, true);
     return WK_CALL_DONE;
+}
+
+void im_login_done(struct im_slot *is, struct im_conn *conn)
+{
+    struct im_user *u = im_user_find(is, conn->uid);
+
+    WK_ASSERT(u != NULL);
+    conn->coming = false;
+    kick_older(is, u, conn);
+    tell_online(is->im, u, conn, true);
+}
+
+void im_login_undone(struct im_slot *is, struct im_conn *conn)
+{
+    struct im_user *u = im_user_find(is, conn->uid);
+
+    WK_ASSERT(u != NULL);
+    conn->coming = false;
+    take_out(is, u, conn);
+    user_release(is, u);
 }
 
 enum wk_call_result im_online_handle(struct im_slot *is, struct wk_call *c)

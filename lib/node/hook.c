@@ -3,32 +3,11 @@
 #include "base/error.h"
 #include "hook/hook.h"
 #include "node/config.h"
+#include "node/hook_rows.h"
 #include "node/reply.h"
 #include "node/source.h"
 
-#define REMOVE_DELAY_MS 100 /* rows removed together in one command */
-#define REMOVE_IDS_MAX 512
-#define RETRY_MS 500
 #define FOCUS_MAX 64
-
-/* Ids of sent rows of one slot. */
-struct removal {
-    struct wk_buf ids; /* repeated u64 */
-    bool under_way;
-};
-
-struct wk_node_hook_shard {
-    struct wkim_node *node;
-    struct wk_shard *shard;
-    struct wk_webhook *hook;
-    struct wk_timer timer, remove_timer;
-    struct removal *removals; /* by slot */
-    uint32_t removing;        /* commands under way and ids waiting */
-    uint32_t n_slots;
-    bool draining;
-    struct wk_post drain;
-    _Atomic bool idle; /* while draining: nothing is left to be done */
-};
 
 struct wk_node_hooks {
     uint32_t focus; /* bits 1 << event */
@@ -38,12 +17,6 @@ struct wk_node_hooks {
 static struct wk_node_hook_shard *of_slot(const struct wkim_node *n, uint32_t slot)
 {
     return &n->hook->per[wk_cluster_shard_of(n->cluster, slot)->index];
-}
-
-static void settle(struct wk_node_hook_shard *h)
-{
-    if (h->draining)
-        atomic_store(&h->idle, wk_webhook_idle(h->hook) && !h->removing);
 }
 
 /* ---- to the embedder and back ---------------------------------------------------------------- */
@@ -58,7 +31,7 @@ static void returned(struct wk_shard *s, struct wk_post *p)
         return;
     }
     wk_webhook_answer(h->hook, r, s->now_ms);
-    settle(h);
+    wk_node_hook_settle(h);
 }
 
 static void release(struct wkim_reply *reply)
@@ -127,163 +100,6 @@ int wkim_node_hooks(wkim_node *n, wkim_queue *q)
     return WKIM_OK;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------ */
-
-struct read {
-    struct wk_read_job job;
-    struct wk_post post;
-    struct wk_node_hook_shard *h;
-    struct wk_webhook_batch *batch; /* NULL: count the rows of the slot */
-    uint32_t slot;
-    uint64_t rows;
-};
-
-static void read_run(struct wk_read_job *j)
-{
-    struct read *r = WK_CONTAINER(j, struct read, job);
-    size_t left = WK_WEBHOOK_BATCH_BYTES_MAX;
-
-    if (!r->batch) {
-        r->rows = im_notify_count(r->h->node->im, r->slot);
-        return;
-    }
-    for (uint32_t i = 0; i < r->batch->n_parts; i++) {
-        struct wk_webhook_part *p = &r->batch->parts[i];
-        p->rc =
-            im_notify_read(r->h->node->im, p->slot, p->from_id, p->want, left, &p->out, &p->more);
-        left = left > p->out.n ? left - p->out.n : 0;
-    }
-}
-
-static void read_back(struct wk_shard *s, struct wk_post *post)
-{
-    struct read *r = WK_CONTAINER(post, struct read, post);
-
-    if (r->batch)
-        wk_webhook_read_done(r->h->hook, r->batch, s->now_ms);
-    else
-        wk_webhook_recovered(r->h->hook, r->slot, r->rows, s->now_ms);
-    settle(r->h);
-    wk_free(r);
-}
-
-static void read_done(struct wk_read_job *j)
-{
-    struct read *r = WK_CONTAINER(j, struct read, job);
-
-    r->post.run = read_back;
-    wk_shard_post(r->h->shard, &r->post);
-}
-
-static int submit(struct wk_node_hook_shard *h, struct wk_webhook_batch *b, uint32_t slot)
-{
-    struct read *r = wk_calloc(1, sizeof(*r));
-
-    if (!r)
-        return WKIM_ENOMEM;
-    r->job.run = read_run;
-    r->job.done = read_done;
-    r->h = h;
-    r->batch = b;
-    r->slot = slot;
-    int rc = h->node->readers ? wk_readers_submit(h->node->readers, &r->job) : WKIM_ESTOPPED;
-    if (rc != WKIM_OK)
-        wk_free(r);
-    return rc;
-}
-
-static int read_batch(void *user, struct wk_webhook_batch *b)
-{
-    return submit(user, b, 0);
-}
-
-struct remove_call {
-    struct wk_call call;
-    struct wk_node_hook_shard *h;
-    uint32_t slot;
-};
-
-static void remove_later(struct wk_node_hook_shard *h, uint64_t delay_ms)
-{
-    if (h->draining && delay_ms == REMOVE_DELAY_MS)
-        delay_ms = 0;
-    if (!h->remove_timer.pos)
-        (void)wk_timer_arm(&h->shard->timers, &h->remove_timer, h->shard->now_ms + delay_ms);
-}
-
-static void removed(struct wk_call *c)
-{
-    struct remove_call *rc = WK_CONTAINER(c, struct remove_call, call);
-    struct wk_node_hook_shard *h = rc->h;
-    struct removal *m = &h->removals[rc->slot];
-
-    m->under_way = false;
-    h->removing--;
-    if (c->code != WKIM_OK && c->code != WKIM_ENOTLEADER && c->code != WKIM_ESTOPPED) {
-        if (m->ids.n == 0)
-            h->removing++;
-        wk_buf_bytes(&m->ids, c->in->p, c->in->n); /* the order does not matter */
-        remove_later(h, RETRY_MS);
-    } else if (m->ids.n) {
-        remove_later(h, REMOVE_DELAY_MS);
-    }
-    wk_call_fini(c);
-    wk_free(rc);
-    settle(h);
-}
-
-static void remove_flush(struct wk_node_hook_shard *h, uint32_t slot)
-{
-    struct removal *m = &h->removals[slot];
-
-    if (m->under_way || m->ids.n == 0 || !h->node->started)
-        return;
-    struct remove_call *rc = wk_calloc(1, sizeof(*rc));
-    struct wk_blob *in = rc ? wk_blob_copy(m->ids.p, m->ids.n) : NULL;
-    if (!in) {
-        wk_free(rc);
-        remove_later(h, RETRY_MS);
-        return;
-    }
-    wk_buf_fini(&m->ids);
-    m->under_way = true; /* what was counted as waiting counts as under way now */
-    wk_call_init(&rc->call, IM_NOTIFY_DONE, in, removed);
-    rc->call.slot = slot;
-    rc->call.origin = h->shard;
-    rc->h = h;
-    rc->slot = slot;
-    wk_call_send(h->node->cluster, &rc->call);
-}
-
-static void remove_all(struct wk_node_hook_shard *h)
-{
-    for (uint32_t i = 0; h->removing && i < wk_cluster_slot_count(h->node->cluster); i++)
-        remove_flush(h, i);
-}
-
-static void on_remove_timer(struct wk_timer *t)
-{
-    remove_all(WK_CONTAINER(t, struct wk_node_hook_shard, remove_timer));
-}
-
-/* A row that is forgotten here for want of memory is sent again after a restart, not lost. */
-static void remove_row(void *user, uint32_t slot, uint64_t id)
-{
-    struct wk_node_hook_shard *h = user;
-    struct removal *m = &h->removals[slot];
-
-    if (m->ids.n == 0)
-        h->removing++;
-    wk_buf_u64(&m->ids, id);
-    if (m->ids.n == 0)
-        h->removing--;
-    m->ids.oom = false;
-    if (m->ids.n >= REMOVE_IDS_MAX * 8)
-        remove_flush(h, slot);
-    else
-        remove_later(h, REMOVE_DELAY_MS);
-}
-
 /* ---- the machine's clock --------------------------------------------------------------------- */
 
 static void on_timer(struct wk_timer *t)
@@ -303,22 +119,30 @@ static void wake(void *user, uint64_t at_ms)
 
 /* ---- from im --------------------------------------------------------------------------------- */
 
-static void on_notify(void *user, uint32_t slot)
-{
-    struct wkim_node *n = user;
+static const uint8_t events[IM_PENDINGS] = {
+    [IM_PENDING_NOTIFY] = WK_WEBHOOK_NOTIFY,
+    [IM_PENDING_OFFLINE] = WK_WEBHOOK_OFFLINE,
+    [IM_PENDING_STATUS] = WK_WEBHOOK_ONLINE,
+};
 
-    struct wk_node_hook_shard *h = of_slot(n, slot);
-    wk_webhook_stored(h->hook, slot, h->shard->now_ms);
+static void on_pending(void *user, uint32_t slot, enum im_pending what)
+{
+    struct wk_node_hook_shard *h = of_slot(user, slot);
+
+    wk_webhook_stored(h->hook, events[what], slot, h->shard->now_ms);
+    wk_node_hook_settle(h);
 }
 
 static void on_lead(void *user, uint32_t slot)
 {
-    struct wk_node_hook_shard *h = of_slot(user, slot);
+    struct wkim_node *n = user;
+    struct wk_node_hook_shard *h = of_slot(n, slot);
 
     wk_webhook_lead(h->hook, slot);
-    /* When the readers have no room one row is assumed; reading it finds the others. */
-    if (submit(h, NULL, slot) != WKIM_OK)
-        wk_webhook_recovered(h->hook, slot, 1, h->shard->now_ms);
+    for (int e = 0; e < WK_WEBHOOK_EVENTS; e++) {
+        if (n->hook->focus & 1u << e)
+            wk_node_hook_rows_count(h, e, slot);
+    }
 }
 
 static void on_close(void *user, uint32_t slot)
@@ -328,23 +152,35 @@ static void on_close(void *user, uint32_t slot)
     wk_webhook_lost(h->hook, slot);
 }
 
-static void on_offline(void *user, uint32_t slot, struct wk_blob *blob, const struct wk_record *r,
-                       bool list, wkim_slice uids)
+static uint32_t on_offline_row(void *user, uint32_t slot, uint64_t id)
 {
     struct wk_node_hook_shard *h = of_slot(user, slot);
 
-    wk_webhook_offline(h->hook, blob, r, list, uids, h->shard->now_ms);
+    return wk_webhook_offline_stored(h->hook, slot, id, h->shard->now_ms);
 }
 
-void wk_node_hook_online(struct wkim_node *n, wkim_slice uid, uint8_t device_flag, bool online,
-                         uint64_t conn_id, uint64_t device_count, uint64_t user_count)
+static void on_offline(void *user, uint32_t slot, const struct im_offline_list *l)
 {
-    if (!n->hook || !(n->hook->focus & 1u << WK_WEBHOOK_ONLINE))
-        return;
-    struct wk_node_hook_shard *h = of_slot(n, wk_cluster_slot_of(n->cluster, uid));
-    struct wk_webhook_online o = {uid, device_flag, online, conn_id, device_count, user_count};
-    wk_webhook_online(h->hook, &o, h->shard->now_ms);
-    settle(h);
+    struct wk_node_hook_shard *h = of_slot(user, slot);
+    struct wk_webhook_offline o = {.slot = slot,
+                                   .epoch = l->row.ticket,
+                                   .id = l->row.id,
+                                   .message = l->blob,
+                                   .record = l->record,
+                                   .list = l->named,
+                                   .uids = l->uids};
+    if (l->lost)
+        wk_webhook_offline_lost(h->hook, slot, l->row.ticket, l->row.id, h->shard->now_ms);
+    else
+        wk_webhook_offline(h->hook, &o, h->shard->now_ms);
+    wk_node_hook_settle(h);
+}
+
+static int receivers(void *user, uint32_t slot, uint32_t epoch, uint64_t id, wkim_slice value)
+{
+    struct wk_node_hook_shard *h = user;
+
+    return im_offline_again(h->node->im, slot, &(struct im_offline_row){epoch, id}, value);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -383,14 +219,14 @@ int wk_node_hook_setup(struct wkim_node *n, struct im_options *o, struct wkim_er
     if (!n->hook)
         return wk_fail(err, WKIM_ENOMEM, "webhook: out of memory");
     n->hook->focus = focus_of(n);
-    bool notify = n->hook->focus & 1u << WK_WEBHOOK_NOTIFY;
-    o->notify = notify;
-    if (o->notify) {
-        o->on_lead = on_lead;
-        o->on_close = on_close;
-        o->on_notify = on_notify;
-    }
-    o->on_offline = n->hook->focus & 1u << WK_WEBHOOK_OFFLINE ? on_offline : NULL;
+    o->notify = n->hook->focus & 1u << WK_WEBHOOK_NOTIFY;
+    o->offline = n->hook->focus & 1u << WK_WEBHOOK_OFFLINE;
+    o->status = n->hook->focus & 1u << WK_WEBHOOK_ONLINE;
+    o->on_lead = on_lead;
+    o->on_close = on_close;
+    o->on_pending = on_pending;
+    o->on_offline_row = on_offline_row;
+    o->on_offline = o->offline ? on_offline : NULL;
     return WKIM_OK;
 }
 
@@ -406,7 +242,11 @@ static struct wk_webhook_options options(struct wkim_node *n)
     uint64_t queue = number(n, "webhook.queueMaxBytes");
 
     return (struct wk_webhook_options){
-        .ops = {.read = read_batch, .send = send, .remove = remove_row, .wake = wake},
+        .ops = {.read = wk_node_hook_rows_read,
+                .send = send,
+                .remove = wk_node_hook_rows_remove,
+                .receivers = receivers,
+                .wake = wake},
         .log = &n->log,
         .n_slots = wk_cluster_slot_count(n->cluster),
         .node_id = n->set.node_id,
@@ -418,7 +258,6 @@ static struct wk_webhook_options options(struct wkim_node *n)
         .in_flight_max = (uint32_t)number(n, "webhook.workers"),
         .rows_max = queue / WK_WEBHOOK_ROW_BYTES / n->n_shards + 1,
         .offline_bytes_max = WK_WEBHOOK_OFFLINE_BYTES_MAX / n->n_shards,
-        .online_bytes_max = WK_WEBHOOK_ONLINE_BYTES_MAX / n->n_shards,
         .agent = filled(n, "agent.webhook.httpAddr"),
     };
 }
@@ -434,11 +273,9 @@ int wk_node_hook_start(struct wkim_node *n, struct wkim_error *err)
         h->node = n;
         h->shard = &n->shards[i];
         h->timer.fire = on_timer;
-        h->remove_timer.fire = on_remove_timer;
-        h->n_slots = o.n_slots;
-        h->removals = wk_calloc(o.n_slots, sizeof(*h->removals));
         o.user = h;
-        if (!h->removals || wk_webhook_new(&h->hook, &o) != WKIM_OK)
+        if (wk_node_hook_rows_init(h, o.n_slots) != WKIM_OK ||
+            wk_webhook_new(&h->hook, &o) != WKIM_OK)
             return wk_fail(err, WKIM_ENOMEM, "webhook: out of memory");
     }
     return n->hook->per ? WKIM_OK : wk_fail(err, WKIM_ENOMEM, "webhook: out of memory");
@@ -450,8 +287,8 @@ static void drain(struct wk_shard *s, struct wk_post *p)
 
     h->draining = true;
     wk_webhook_drain(h->hook, s->now_ms);
-    remove_all(h);
-    settle(h);
+    wk_node_hook_rows_flush(h);
+    wk_node_hook_settle(h);
 }
 
 void wk_node_hook_drain(struct wkim_node *n)
@@ -473,17 +310,18 @@ int wk_node_hook_idle(const struct wkim_node *n)
     return 1;
 }
 
-/* What waits in memory ends with the node; msg.notify waits in the store. */
+/* Lists of messages that are not stored end with the node. */
 static void say_lost(const struct wkim_node *n)
 {
-    for (int e = WK_WEBHOOK_OFFLINE; e < WK_WEBHOOK_EVENTS; e++) {
-        uint64_t lost = 0;
-        for (uint32_t i = 0; n->hook && n->hook->per && i < n->n_shards; i++)
-            lost += n->hook->per[i].hook ? wk_webhook_counts(n->hook->per[i].hook, e)->waiting : 0;
-        if (lost)
-            wk_log(&n->log, WK_LOG_WARN, "node", "webhook_lost_at_stop", "event=%s items=%llu",
-                   wk_webhook_event_name(e), (unsigned long long)lost);
-    }
+    uint64_t lost = 0;
+
+    for (uint32_t i = 0; n->hook && n->hook->per && i < n->n_shards; i++)
+        lost += n->hook->per[i].hook
+                    ? wk_webhook_counts(n->hook->per[i].hook, WK_WEBHOOK_OFFLINE)->unsaved
+                    : 0;
+    if (lost)
+        wk_log(&n->log, WK_LOG_WARN, "node", "webhook_lost_at_stop", "event=msg.offline items=%llu",
+               (unsigned long long)lost);
 }
 
 void wk_node_hook_free(struct wkim_node *n)
@@ -493,13 +331,9 @@ void wk_node_hook_free(struct wkim_node *n)
         struct wk_node_hook_shard *h = &n->hook->per[i];
         if (!h->shard)
             break; /* the start failed half-way */
-        uint32_t slots = h->removals ? h->n_slots : 0;
         wk_timer_disarm(&h->shard->timers, &h->timer);
-        wk_timer_disarm(&h->shard->timers, &h->remove_timer);
         wk_webhook_free(h->hook);
-        for (uint32_t k = 0; k < slots; k++)
-            wk_buf_fini(&h->removals[k].ids);
-        wk_free(h->removals);
+        wk_node_hook_rows_fini(h);
     }
     if (n->hook)
         wk_free(n->hook->per);

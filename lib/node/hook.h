@@ -10,8 +10,5 @@ void wk_node_hook_free(struct wkim_node *n);
 /* Everything in memory is tried once more.  Any thread. */
 void wk_node_hook_drain(struct wkim_node *n);
 int wk_node_hook_idle(const struct wkim_node *n);
-/* From im, @shard: a connection came or went. */
-void wk_node_hook_online(struct wkim_node *n, wkim_slice uid, uint8_t device_flag, bool online,
-                         uint64_t conn_id, uint64_t device_count, uint64_t user_count);
 void wk_node_hook_metrics(const struct wkim_node *n, struct wk_buf *b);
 #endif

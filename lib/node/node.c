@@ -304,11 +304,23 @@ static int make_shards(struct wkim_node *n, wkim_error *err)
     return WKIM_OK;
 }
 
+/* Numbers of connections do not come again after a restart: 2^17 of them for each 1/8 second since
+ * 2024, below 2^53 for 270 years, since some readers keep numbers as doubles. */
+static uint64_t first_conn(const struct wkim_node *n)
+{
+    const uint64_t epoch_ms = 1704067200000;
+    uint64_t ms = n->start_unix_ms > epoch_ms ? n->start_unix_ms - epoch_ms : 0;
+
+    return (ms / 125 << 17) / n->n_shards;
+}
+
 int wkim_node_start(wkim_node *n, wkim_error *err)
 {
     if (!n || n->started)
         return wk_fail(err, WKIM_EINVAL, "the node is started already");
     n->start_unix_ms = wk_wall_ms();
+    for (uint32_t i = 0; i < n->n_shards; i++)
+        n->per[i].next_conn = first_conn(n);
     int rc = open_storage(n, err);
     if (rc == WKIM_OK)
         rc = make_im(n, err);
@@ -405,16 +417,15 @@ int wkim_node_stop(wkim_node *n, int timeout_ms)
     int rc = wait_until(n, idle, timeout_ms / 2);
     wk_node_hook_drain(n);
     (void)wait_until(n, events_saved, timeout_ms / 5); /* by their timers */
-    /* What is left after this is in the store or tried below. */
-    (void)wait_until(n, wk_node_hook_idle, timeout_ms / 5);
-    wk_cluster_refuse(n->cluster);
     for (uint32_t i = 0; i < n->n_shards; i++) {
         n->per[i].close_all.run = close_all;
         wk_shard_post(&n->shards[i], &n->per[i].close_all);
     }
     if (wait_until(n, no_connections, timeout_ms / 4) != WKIM_OK)
         rc = WKIM_ETIMEOUT;
-    (void)wait_until(n, wk_node_hook_idle, timeout_ms / 5); /* the closed connections' entries */
+    (void)wait_until(n, idle, timeout_ms / 5); /* the rows of the closed connections */
+    (void)wait_until(n, wk_node_hook_idle, timeout_ms / 5); /* what is left is in the store */
+    wk_cluster_refuse(n->cluster);
     if (wait_until(n, idle, timeout_ms / 4) != WKIM_OK)
         rc = WKIM_ETIMEOUT;
     for (uint32_t i = 0; i < n->n_shards; i++)
@@ -540,7 +551,6 @@ void wk_node_event_online(void *user, wkim_slice uid, uint8_t device_flag, bool 
 {
     struct wkim_node *n = user;
 
-    wk_node_hook_online(n, uid, device_flag, online, conn_id, device_count, user_count);
     if (!(atomic_load_explicit(&n->event_mask, memory_order_relaxed) & 1u << WKIM_EVENT_ONLINE))
         return;
     struct wkim_reply *r = wk_reply_new(WKIM_EVENT_ONLINE, NULL);

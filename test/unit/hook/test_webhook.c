@@ -1,223 +1,5 @@
-/* The machine with a store, a transport and a clock made here. */
-#include "hook/hook.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <cmocka.h>
-#include "../../support/oom.h"
-#include "base/clock.h"
-#include "base/cursor.h"
-#include "base/mem.h"
-#include "wkim/types.h"
-
-#define SLOTS 4
-#define ROWS 4096
-#define OUT_MAX 64
-
-struct row {
-    uint64_t id;
-    int64_t message_id;
-    uint8_t type;
-    bool gone; /* the message, not the row */
-    bool removed, accepted;
-};
-
-struct world {
-    struct wk_webhook *hook;
-    struct wk_webhook_options opt;
-    uint64_t now_ms, wake_ms;
-    struct row rows[SLOTS][ROWS];
-    uint32_t n_rows[SLOTS];
-    uint64_t next_id;
-    struct wk_webhook_batch *reads[OUT_MAX];
-    uint32_t n_reads;
-    struct wk_webhook_request *out[OUT_MAX];
-    uint32_t n_out;
-    bool readers_busy;
-};
-
-static int op_read(void *user, struct wk_webhook_batch *b)
-{
-    struct world *w = user;
-
-    if (w->readers_busy)
-        return WKIM_EBUSY;
-    assert_true(w->n_reads < OUT_MAX);
-    w->reads[w->n_reads++] = b;
-    return WKIM_OK;
-}
-
-static void op_send(void *user, struct wk_webhook_request *r)
-{
-    struct world *w = user;
-
-    assert_true(w->n_out < OUT_MAX);
-    w->out[w->n_out++] = r;
-}
-
-static void op_remove(void *user, uint32_t slot, uint64_t id)
-{
-    struct world *w = user;
-
-    for (uint32_t i = 0; i < w->n_rows[slot]; i++) {
-        if (w->rows[slot][i].id == id) {
-            assert_false(w->rows[slot][i].removed);
-            w->rows[slot][i].removed = true;
-            return;
-        }
-    }
-    fail_msg("row %llu of slot %u does not exist", (unsigned long long)id, slot);
-}
-
-static void op_wake(void *user, uint64_t at_ms)
-{
-    ((struct world *)user)->wake_ms = at_ms;
-}
-
-static struct world *world_new(void)
-{
-    struct world *w = calloc(1, sizeof(*w));
-
-    w->now_ms = 1000;
-    w->wake_ms = UINT64_MAX;
-    w->opt = (struct wk_webhook_options){.ops = {op_read, op_send, op_remove, op_wake},
-                                         .user = w,
-                                         .n_slots = SLOTS,
-                                         .node_id = 1,
-                                         .notify_wait_ms = 500,
-                                         .notify_max = 10,
-                                         .tries_max = 5,
-                                         .in_flight_max = 3,
-                                         .rows_max = 1000,
-                                         .offline_bytes_max = 1048576,
-                                         .online_bytes_max = 1048576};
-    return w;
-}
-
-static void lead(struct world *w, uint64_t assumed)
-{
-    for (uint32_t s = 0; s < SLOTS; s++) {
-        wk_webhook_lead(w->hook, s);
-        wk_webhook_recovered(w->hook, s, assumed, w->now_ms);
-    }
-}
-
-static struct world *started(struct world *w)
-{
-    assert_int_equal(wk_webhook_new(&w->hook, &w->opt), WKIM_OK);
-    lead(w, 0);
-    return w;
-}
-
-static void world_free(struct world *w)
-{
-    wk_webhook_free(w->hook);
-    for (uint32_t i = 0; i < w->n_out; i++)
-        wk_webhook_request_unref(w->out[i]);
-    free(w);
-}
-
-static void put_row(struct world *w, uint32_t slot, uint8_t type, bool gone)
-{
-    struct row *r = &w->rows[slot][w->n_rows[slot]++];
-
-    *r = (struct row){.id = ++w->next_id << 16, .type = type, .gone = gone};
-    r->message_id = (int64_t)w->next_id;
-}
-
-static void store(struct world *w, uint32_t slot)
-{
-    put_row(w, slot, WKIM_CHANNEL_GROUP, false);
-    wk_webhook_stored(w->hook, slot, w->now_ms);
-}
-
-static void read_part(struct world *w, struct wk_webhook_part *p)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < w->n_rows[p->slot]; i++) {
-        const struct row *r = &w->rows[p->slot][i];
-        struct wk_buf b = WK_BUF_INIT;
-        if (r->removed || r->id < p->from_id)
-            continue;
-        if (n++ == p->want) {
-            p->more = true;
-            break;
-        }
-        struct wk_record rec = {.message_id = r->message_id,
-                                .channel_type = r->type,
-                                .channel_id = WK_LIT("g"),
-                                .from_uid = WK_LIT("u")};
-        if (!r->gone)
-            wk_record_encode(&b, &rec);
-        wk_buf_u64(&p->out, r->id);
-        wk_buf_str(&p->out, wk_buf_slice(&b));
-        if (b.oom || p->out.oom)
-            p->rc = WKIM_ENOMEM;
-        wk_buf_fini(&b);
-    }
-}
-
-static void serve_reads(struct world *w)
-{
-    while (w->n_reads) {
-        struct wk_webhook_batch *b = w->reads[--w->n_reads];
-        for (uint32_t i = 0; i < b->n_parts; i++)
-            read_part(w, &b->parts[i]);
-        wk_webhook_read_done(w->hook, b, w->now_ms);
-    }
-}
-
-/* Time passes; the machine is called when it asked for it. */
-static void pass(struct world *w, uint64_t ms)
-{
-    uint64_t end = w->now_ms + ms;
-
-    serve_reads(w);
-    while (w->wake_ms <= end) {
-        w->now_ms = w->wake_ms > w->now_ms ? w->wake_ms : w->now_ms;
-        w->wake_ms = UINT64_MAX;
-        wk_webhook_run(w->hook, w->now_ms);
-        serve_reads(w);
-    }
-    w->now_ms = end;
-}
-
-static void answer(struct world *w, uint32_t i, bool ok)
-{
-    struct wk_webhook_request *r = w->out[i];
-
-    memmove(&w->out[i], &w->out[i + 1], (--w->n_out - i) * sizeof(w->out[0]));
-    r->ok = ok;
-    wk_webhook_answer(w->hook, r, w->now_ms);
-    serve_reads(w);
-}
-
-/* "1 2 3" of the messages in a request. */
-static const char *ids(const struct wk_webhook_request *r)
-{
-    static char text[4096];
-    struct wk_cursor c = wk_cursor(wk_buf_slice(&r->items));
-    struct wk_record rec;
-    int n = 0;
-
-    text[0] = 0;
-    while (wk_cursor_left(&c) && wk_record_decode(&rec, wk_cursor_str(&c)) == WKIM_OK)
-        n += snprintf(text + n, sizeof(text) - (size_t)n, n ? " %lld" : "%lld",
-                      (long long)rec.message_id);
-    return text;
-}
-
-static uint32_t left(const struct world *w)
-{
-    uint32_t n = 0;
-
-    for (uint32_t s = 0; s < SLOTS; s++)
-        for (uint32_t i = 0; i < w->n_rows[s]; i++)
-            n += !w->rows[s][i].removed;
-    return n;
-}
+/* What the three events have in common, and msg.notify. */
+#include "world.h"
 
 /* ---- msg.notify ------------------------------------------------------------------------------ */
 
@@ -407,7 +189,7 @@ static void rows_without_a_message_just_go_away(void **state)
     (void)state;
 
     put_row(w, 0, WKIM_CHANNEL_GROUP, true);
-    wk_webhook_stored(w->hook, 0, w->now_ms);
+    wk_webhook_stored(w->hook, w->event, 0, w->now_ms);
     pass(w, 500);
     assert_int_equal(w->n_out, 0);
     assert_int_equal(left(w), 0);
@@ -424,8 +206,8 @@ static void agent_channels_have_their_own_request(void **state)
     started(w);
     put_row(w, 0, WKIM_CHANNEL_AGENT, false);
     put_row(w, 0, WKIM_CHANNEL_GROUP, false);
-    wk_webhook_stored(w->hook, 0, w->now_ms);
-    wk_webhook_stored(w->hook, 0, w->now_ms);
+    wk_webhook_stored(w->hook, w->event, 0, w->now_ms);
+    wk_webhook_stored(w->hook, w->event, 0, w->now_ms);
     pass(w, 500);
     assert_int_equal(w->n_out, 2);
     assert_int_equal(w->out[0]->target, WK_WEBHOOK_MAIN);
@@ -451,7 +233,7 @@ static void a_lost_slot_removes_nothing(void **state)
     answer(w, 0, true);
     assert_int_equal(left(w), 1);
     wk_webhook_lead(w->hook, 0);
-    wk_webhook_recovered(w->hook, 0, 1, w->now_ms);
+    wk_webhook_recovered(w->hook, w->event, 0, 1, w->now_ms);
     pass(w, 500);
     answer(w, 0, true);
     assert_int_equal(left(w), 0);
@@ -525,181 +307,55 @@ static void random_failures_lose_and_reorder_nothing(void **state)
     }
 }
 
-/* ---- in memory ------------------------------------------------------------------------------- */
-
-static void offline(struct world *w, int64_t message_id, const char *channel, uint32_t n)
-{
-    struct wk_record r = {
-        .message_id = message_id, .channel_type = 2, .channel_id = wk_str(channel)};
-    struct wk_buf row = WK_BUF_INIT, uids = WK_BUF_INIT;
-    struct wk_record stored;
-
-    wk_record_encode(&row, &r);
-    struct wk_blob *blob = wk_blob_copy(row.p, row.n);
-    assert_int_equal(wk_record_decode(&stored, wk_blob_slice(blob)), WKIM_OK);
-    for (uint32_t i = 0; i < n; i++)
-        wk_buf_str(&uids, WK_LIT("uid"));
-    wk_webhook_offline(w->hook, blob, &stored, false, wk_buf_slice(&uids), w->now_ms);
-    wk_blob_unref(blob);
-    wk_buf_fini(&row);
-    wk_buf_fini(&uids);
-}
-
-static void offline_lists_of_one_channel_go_one_after_the_other(void **state)
-{
-    struct world *w = started(world_new());
-    (void)state;
-
-    for (int64_t i = 1; i <= 5; i++)
-        offline(w, i, "g1", 1);
-    for (int64_t i = 1; i <= 5; i++) {
-        assert_int_equal(w->n_out, 1);
-        assert_int_equal(w->out[0]->record.message_id, i);
-        answer(w, 0, false);
-        assert_int_equal(w->n_out, 0);
-        pass(w, 1000);
-        assert_int_equal(w->out[0]->record.message_id, i);
-        answer(w, 0, true);
-    }
-    assert_int_equal(w->n_out, 0);
-    assert_true(wk_webhook_idle(w->hook));
-    world_free(w);
-}
-
-static void long_offline_lists_are_split(void **state)
-{
-    struct world *w = world_new();
-    (void)state;
-
-    w->opt.uids_max = 4;
-    started(w);
-    offline(w, 1, "g1", 10);
-    for (uint32_t i = 0; i < 3; i++) {
-        assert_int_equal(w->out[0]->n_items, i < 2 ? 4 : 2);
-        answer(w, 0, true);
-    }
-    assert_int_equal(w->n_out, 0);
-    world_free(w);
-}
-
-static void a_full_memory_queue_drops_its_oldest(void **state)
-{
-    struct world *w = world_new();
-    (void)state;
-
-    w->opt.offline_bytes_max = 20000;
-    w->opt.in_flight_max = 1;
-    started(w);
-    for (int64_t i = 1; i <= 1000; i++)
-        offline(w, i, "g1", 3);
-    const struct wk_webhook_counts *c = wk_webhook_counts(w->hook, WK_WEBHOOK_OFFLINE);
-    assert_in_range(c->overflow_dropped, 2700, 2997);
-    assert_int_equal(c->overflow_dropped + c->waiting, 3000);
-    assert_int_equal(w->out[0]->record.message_id, 1); /* under way: not dropped */
-    answer(w, 0, true);
-    int64_t first = w->out[0]->record.message_id;
-    assert_in_range(first, 900, 999);
-    for (int64_t i = first; i <= 1000; i++) {
-        assert_int_equal(w->out[0]->record.message_id, i);
-        answer(w, 0, true);
-    }
-    assert_int_equal(w->n_out, 0);
-    world_free(w);
-}
-
-static void online(struct world *w, const char *uid, bool on)
-{
-    struct wk_webhook_online o = {wk_str(uid), 1, on, 37, 2, 3};
-    wk_webhook_online(w->hook, &o, w->now_ms);
-}
-
-static void online_entries_are_batched_and_keep_their_order(void **state)
-{
-    struct world *w = started(world_new());
-    (void)state;
-
-    online(w, "a-b", true);
-    online(w, "\"q", true);
-    pass(w, WK_WEBHOOK_ONLINE_WAIT_MS - 1);
-    assert_int_equal(w->n_out, 0);
-    pass(w, 1);
-    assert_int_equal(w->n_out, 1);
-    online(w, "a-b", false);
-    answer(w, 0, false);
-    pass(w, 1000);
-    assert_int_equal(w->n_out, 1);
-    assert_int_equal(wk_webhook_body(w->out[0]), WKIM_OK);
-    wk_buf_u8(&w->out[0]->body, 0);
-    assert_string_equal((const char *)w->out[0]->body.p,
-                        "[\"a-b-1-1-37-2-3\",\"\\\"q-1-1-37-2-3\"]");
-    answer(w, 0, true);
-    assert_int_equal(w->n_out, 1);
-    assert_int_equal(wk_webhook_body(w->out[0]), WKIM_OK);
-    assert_int_equal(w->out[0]->body.n, 18);
-    assert_memory_equal(w->out[0]->body.p, "[\"a-b-1-0-37-2-3\"]", 18);
-    world_free(w);
-}
-
-static void online_entries_are_bounded(void **state)
-{
-    struct world *w = world_new();
-    (void)state;
-
-    w->opt.online_bytes_max = 300000;
-    started(w);
-    for (int i = 0; i < 100000; i++)
-        online(w, "somebody", i % 2 == 0);
-    const struct wk_webhook_counts *c = wk_webhook_counts(w->hook, WK_WEBHOOK_ONLINE);
-    assert_int_equal(c->overflow_dropped + c->waiting, 100000);
-    assert_true(c->waiting * 22 < 400000);
-    world_free(w);
-}
-
-static void the_same_entries_at_another_time_are_another_delivery(void **state)
-{
-    struct world *w = started(world_new());
-    char first[WK_WEBHOOK_DELIVERY_LEN + 1];
-    (void)state;
-
-    online(w, "u", true);
-    pass(w, 500);
-    memcpy(first, w->out[0]->delivery, sizeof(first));
-    answer(w, 0, true);
-    online(w, "u", true);
-    pass(w, 500);
-    assert_string_not_equal(w->out[0]->delivery, first);
-    world_free(w);
-}
-
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* A round with an allocation that fails: counted or tried again, never lost in silence, no leak. */
+static void put_some(struct world *w)
+{
+    for (int i = 0; i < 12; i++) {
+        if (w->event == WK_WEBHOOK_OFFLINE)
+            (void)store_offline(w, (uint32_t)i % 3, 2);
+        else if (w->event == WK_WEBHOOK_ONLINE)
+            online(w, "u-0-1-1-1-1");
+        else
+            store(w, (uint32_t)i % 3);
+    }
+}
+
+/* A round of an event with an allocation that fails: tried again, never lost, no leak. */
+static bool with_failing_allocation(int event, uint64_t n)
+{
+    struct world *w = world_new();
+
+    w->event = event;
+    w->opt.tries_max = 0;
+    w->opt.uids_max = 1;
+    started(w);
+    oom_fail_at(n);
+    put_some(w);
+    pass(w, 600);
+    for (int i = 0; i < 40; i++) {
+        compute(w, 2);
+        while (w->n_out)
+            answer(w, 0, wk_webhook_body(w->out[0]) == WKIM_OK);
+        pass(w, 1000);
+    }
+    bool hit = oom_hit();
+    oom_fail_at(0);
+    assert_int_equal(left(w), 0);
+    assert_true(wk_webhook_idle(w->hook));
+    assert_int_equal(wk_webhook_counts(w->hook, event)->waiting, 0);
+    world_free(w);
+    return hit;
+}
+
 static void every_allocation_may_fail(void **state)
 {
-    bool hit = true;
     (void)state;
 
-    for (uint64_t n = 1; hit; n++) {
+    for (int event = 0; event < WK_WEBHOOK_EVENTS; event++) {
         size_t live = oom_live();
-        struct world *w = world_new();
-        started(w);
-        oom_fail_at(n);
-        for (int i = 0; i < 12; i++)
-            store(w, (uint32_t)i % 3);
-        online(w, "u", true);
-        pass(w, 600);
-        for (int i = 0; i < 40; i++) {
-            while (w->n_out)
-                answer(w, 0, wk_webhook_body(w->out[0]) == WKIM_OK);
-            pass(w, 1000);
-        }
-        hit = oom_hit();
-        oom_fail_at(0);
-        assert_int_equal(left(w), 0);
-        const struct wk_webhook_counts *c = wk_webhook_counts(w->hook, WK_WEBHOOK_ONLINE);
-        assert_int_equal(c->ok + c->overflow_dropped, 1);
-        assert_true(wk_webhook_idle(w->hook));
-        world_free(w);
+        for (uint64_t n = 1; with_failing_allocation(event, n); n++)
+            assert_int_equal(oom_live(), live);
         assert_int_equal(oom_live(), live);
     }
 }
@@ -721,12 +377,6 @@ int main(void)
         cmocka_unit_test(busy_readers_only_delay),
         cmocka_unit_test(a_drain_leaves_rows_in_the_store),
         cmocka_unit_test(random_failures_lose_and_reorder_nothing),
-        cmocka_unit_test(offline_lists_of_one_channel_go_one_after_the_other),
-        cmocka_unit_test(long_offline_lists_are_split),
-        cmocka_unit_test(a_full_memory_queue_drops_its_oldest),
-        cmocka_unit_test(online_entries_are_batched_and_keep_their_order),
-        cmocka_unit_test(online_entries_are_bounded),
-        cmocka_unit_test(the_same_entries_at_another_time_are_another_delivery),
         cmocka_unit_test(every_allocation_may_fail),
     };
     oom_install();

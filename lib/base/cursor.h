@@ -34,7 +34,7 @@ static inline uint8_t wk_cursor_u8(struct wk_cursor *c)
 static inline uint16_t wk_cursor_u16(struct wk_cursor *c)
 {
     const wkim_slice s = wk_cursor_bytes(c, 2);
-    return s.p ? (uint16_t)(s.p[0] << 8 | s.p[1]) : 0;
+    return (uint16_t)(s.p ? s.p[0] << 8 | s.p[1] : 0);
 }
 static inline uint32_t wk_cursor_u32(struct wk_cursor *c)
 {

@@ -213,11 +213,31 @@ static void dispatch(struct wk_req *r, enum wk_http_side side)
     }
 }
 
+/* evhttp reads no body of these methods: what follows would be taken for the next request, one that
+ * a proxy in front never saw. Such a connection ends with its answer. */
+static void end_behind_unread_body(struct evhttp_request *ev)
+{
+    const struct evkeyvalq *in = evhttp_request_get_input_headers(ev);
+    const char *length = evhttp_find_header(in, "Content-Length");
+
+    switch (evhttp_request_get_command(ev)) {
+    case EVHTTP_REQ_POST:
+    case EVHTTP_REQ_PUT:
+    case EVHTTP_REQ_PATCH:
+        return;
+    default:
+        break;
+    }
+    if ((length && strcmp(length, "0") != 0) || evhttp_find_header(in, "Transfer-Encoding"))
+        evhttp_add_header(evhttp_request_get_output_headers(ev), "Connection", "close");
+}
+
 void wk_req_start(struct wk_http_listener *l, struct evhttp_request *ev)
 {
     struct wk_http_thread *t = l->thread;
     struct wk_req *r = NULL;
 
+    end_behind_unread_body(ev);
     if (t->n_reqs < t->http->opt.requests_max && !t->stopping)
         r = calloc(1, sizeof(*r));
     if (!r) {

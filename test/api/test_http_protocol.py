@@ -123,6 +123,17 @@ class Protocol(unittest.TestCase):
         out = raw(one + b"GET /no HTTP/1.1\r\nHost: x\r\n\r\n" + one, answers=3)
         self.assertEqual([int(part[:3]) for part in out.split(b"HTTP/1.1 ")[1:]], [200, 404, 200])
 
+    def test_a_body_where_none_is_read_is_never_the_next_request(self):
+        inner = b"GET /route HTTP/1.1\r\nHost: x\r\n\r\n"
+        chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(inner), inner)
+        for head, body in ((b"Content-Length: %d" % len(inner), inner), (b"Transfer-Encoding: chunked", chunks)):
+            for method in (b"GET", b"DELETE", b"OPTIONS"):
+                out = raw(method + b" /health HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + body, answers=2)
+                self.assertEqual(out.count(b"HTTP/1."), 1, out)
+                self.assertIn(b"\r\nconnection: close\r\n", out.lower())
+        out = raw(b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" * 2, answers=2)
+        self.assertEqual(out.count(b"HTTP/1.1 200"), 2, out)
+
     def test_clients_that_vanish_do_no_harm(self):
         body = json.dumps(send_body()).encode()
         request = b"POST /message/send HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body

@@ -179,7 +179,7 @@ static size_t read_answer(int fd)
     for (;;) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
 
-        WK_ASSERT(poll(&wait, 1, 30000) == 1); /* no request stays without an answer */
+        WK_ASSERT(poll(&wait, 1, 60000) == 1); /* no request stays without an answer */
         const ssize_t got = recv(fd, answer + n, ANSWER_MAX - 1 - n, 0);
         if (got <= 0) {
             WK_ASSERT(n == 0);
@@ -202,6 +202,15 @@ static size_t read_answer(int fd)
     }
 }
 
+/* Whether the answer ends its connection. */
+static int says_close(void)
+{
+    const char *end = strstr(answer, "\r\n\r\n");
+    const char *found = strcasestr(answer, "\r\nConnection: close");
+
+    return found && found < end;
+}
+
 static void exchange(enum wk_http_side side, const char *request, size_t n)
 {
     for (int try = 0; try < 2; try++) {
@@ -215,6 +224,10 @@ static void exchange(enum wk_http_side side, const char *request, size_t n)
 
             WK_ASSERT(strncmp(answer, "HTTP/1.1 ", 9) == 0 && status >= 200 && status < 600);
             WK_ASSERT(status != 500); /* every request is handled, every code has a status */
+            if (says_close()) {
+                close(open_fd[side]);
+                open_fd[side] = -1;
+            }
             return;
         }
         close(open_fd[side]);

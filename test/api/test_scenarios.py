@@ -34,10 +34,10 @@ PROFILES = {
 
 
 class Hooks:
-    """Receiver of webhooks: (event, decoded body) in order of arrival."""
+    """Receiver of webhooks: (event, decoded body) in order of arrival, and the same as bytes."""
 
     def __init__(self):
-        self.seen, self.lock = [], threading.Lock()
+        self.seen, self.raw, self.lock = [], [], threading.Lock()
         hooks = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -47,10 +47,9 @@ class Hooks:
                 pass
 
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
                 event = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["event"][0]
-                with hooks.lock:
-                    hooks.seen.append((event, body))
+                hooks.take(event, body)
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -59,9 +58,14 @@ class Hooks:
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def take(self, event, body):
+        with self.lock:
+            self.seen.append((event, json.loads(body)))
+            self.raw.append((event, body))
+
     @property
-    def url(self):
-        return "http://127.0.0.1:%d/hook" % self.server.server_address[1]
+    def options(self):
+        return {"httpAddr": "http://127.0.0.1:%d/hook" % self.server.server_address[1]}
 
     def close(self):
         self.server.shutdown()
@@ -346,7 +350,7 @@ class Scenarios(srv.Running, unittest.TestCase):
         hooks = Hooks()
         self.addCleanup(hooks.close)
         server = self.serve(dict(PROFILES[profile], managerToken="mgr-secret",
-                                 webhook={"httpAddr": hooks.url}), token="mgr-secret")
+                                 webhook=hooks.options), token="mgr-secret")
         chosen, left_out = self.chosen(profile)
         bad = {}
 

@@ -206,7 +206,8 @@ class Grpc(srv.Running, unittest.TestCase):
         port = srv.free_ports(1)[0]
         self.begin(port)
         self.send("r", "early")
-        self.assertTrue(wait_for(lambda: "cannot connect to 127.0.0.1:%d: Connection refused" % port in self.log()))
+        self.assertTrue(wait_for(
+            lambda: "cannot connect to 127.0.0.1:%d: Connection refused" % port in self.log()), self.log())
         self.hook = h2.Receiver(port)
         self.addCleanup(self.hook.close)
         self.arrives("early")

@@ -1,5 +1,5 @@
 // Published client SDKs and our own codec against real servers; see README.
-// usage: node run.mjs [js|rpc|easy|go|versions]      SDK_BUILD: where run.sh put the programs
+// usage: node run.mjs [js|rpc|easy|go|versions|grpc]      SDK_BUILD: where run.sh put the programs
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { program, summary, withServer } from './suite.mjs';
@@ -29,5 +29,9 @@ for (const disableEncryption of [false, true]) {
     await suite('versions', `Versions up to ${max}, ${how}`, { disableEncryption, proto: { maxVersion: max } },
       (s) => program('versions', path.join(built, 'versions'), [...s.tcp.split(':'), how, String(max)]));
   }
+}
+if (!only || only === 'grpc') {
+  process.stdout.write('-- Webhooks to a grpcio server\n');
+  await program('grpc', 'python3', [path.join(here, 'grpc_hook.py')], { PYTHONPATH: path.join(built, 'python') });
 }
 process.exit(summary());

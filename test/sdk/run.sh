@@ -1,6 +1,6 @@
 #!/bin/sh
 # Published client SDKs and our own codec against build/wkim-server; ends with "N passed, N failed".
-# usage: test/sdk/run.sh [js|rpc|easy|go|versions]
+# usage: test/sdk/run.sh [js|rpc|easy|go|versions|grpc]
 set -eu
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -10,7 +10,7 @@ mkdir -p "$SDK_BUILD"
 if [ ! -d node_modules/wukongimjssdk ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
     npm ci --loglevel=error
 fi
-if [ ! -d "$SDK_BUILD/python/wukong_easy_sdk" ] || [ requirements.txt -nt "$SDK_BUILD/python" ]; then
+if [ ! -d "$SDK_BUILD/python/grpc" ] || [ requirements.txt -nt "$SDK_BUILD/python" ]; then
     rm -rf "$SDK_BUILD/python"
     python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$SDK_BUILD/python" \
         -r requirements.txt

@@ -26,6 +26,7 @@ PATIENCE = 6                                # times the seconds below, with --sl
 SUITES = [
     ("test_wire", [], [], 300),
     ("test_kill", ["--rounds", "5"], ["--rounds", "100"], 1200),
+    ("test_kill_routes", ["--rounds", "12"], ["--rounds", "100"], 600),
     ("test_scenarios", ["--quick"], [], 300),
     ("test_abuse", [], [], 300),
     ("test_webhook", [], [], 300),

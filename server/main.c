@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http/password.h"
 #include "process.h"
 
 #define EXIT_CONFIG_BAD 78 /* EX_CONFIG */
@@ -47,6 +48,26 @@ static int run(struct server *s, int argc, char **argv)
     }
 }
 
+/* One line of standard input. */
+static int hash_password(void)
+{
+    char line[1024], hash[WK_PASSWORD_HASH_MAX];
+
+    if (!fgets(line, sizeof(line), stdin) || line[0] == '\n') {
+        fprintf(stderr, "hash-password: no password on standard input\n");
+        return 1;
+    }
+    line[strcspn(line, "\r\n")] = 0;
+    int rc = wk_password_hash((wkim_slice){(const uint8_t *)line, strlen(line)}, hash);
+
+    explicit_bzero(line, sizeof(line));
+    if (rc == 0)
+        printf("%s\n", hash);
+    else
+        fprintf(stderr, "hash-password: no memory or no randomness\n");
+    return rc == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     struct wk_options options;
@@ -59,6 +80,8 @@ int main(int argc, char **argv)
         wk_options_help();
         return 0;
     }
+    if (options.command == WK_COMMAND_HASH)
+        return hash_password();
     if (options.command == WK_COMMAND_VERSION) {
         printf("wkim-server %s\n", wkim_version());
         return 0;

@@ -55,6 +55,7 @@ static const struct {
     {"server", WK_COMMAND_SERVE, "start the server (the default)"},
     {"stop", WK_COMMAND_STOP, "stop the server that runs on the same rootDir"},
     {"check-config", WK_COMMAND_CHECK, "check the configuration and exit; 78 when it is bad"},
+    {"hash-password", WK_COMMAND_HASH, "read a password, print what auth.users may hold instead"},
     {"version", WK_COMMAND_VERSION, "print the version"},
     {"help", WK_COMMAND_HELP, "this text"},
 };

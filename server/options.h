@@ -8,6 +8,7 @@ enum wk_command {
     WK_COMMAND_SERVE,
     WK_COMMAND_CHECK,
     WK_COMMAND_STOP,
+    WK_COMMAND_HASH,
     WK_COMMAND_VERSION,
     WK_COMMAND_HELP
 };

@@ -18,6 +18,19 @@ int wk_config_account_split(const char *item, struct wk_config_account *out)
     return second && first > item ? 0 : -1;
 }
 
+/* LN.R.P.SALT.HASH up to the next colon: three numbers, two hexadecimal texts. */
+static bool scrypt_form(const char *text)
+{
+    for (int part = 0; part < 5; part++) {
+        size_t n = strspn(text, part < 3 ? "0123456789" : "0123456789abcdefABCDEF");
+
+        if (n == 0 || text[n] != (part < 4 ? '.' : ':'))
+            return false;
+        text += n + 1;
+    }
+    return true;
+}
+
 /* The password is never repeated, whatever is wrong with the entry. */
 static int parse_account(const char *item, size_t index, char *reason, size_t cap)
 {
@@ -27,6 +40,13 @@ static int parse_account(const char *item, size_t index, char *reason, size_t ca
         (void)snprintf(reason, cap,
                        "[%zu]: \"%.*s:***\" must be name:password:* or "
                        "name:password:[resource:actions,\xe2\x80\xa6]",
+                       index, a.name_n < 64 ? (int)a.name_n : 64, item);
+        return WKIM_ECONFIG;
+    }
+    if (strncmp(item + a.name_n + 1, "{scrypt}", 8) == 0 && !scrypt_form(item + a.name_n + 9)) {
+        (void)snprintf(reason, cap,
+                       "[%zu]: the password of \"%.*s\" must be {scrypt}LN.R.P.SALT.HASH as "
+                       "wkim-server hash-password prints it, or no hash",
                        index, a.name_n < 64 ? (int)a.name_n : 64, item);
         return WKIM_ECONFIG;
     }

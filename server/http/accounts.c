@@ -1,6 +1,7 @@
 #include "accounts.h"
 
 #include "jwt.h"
+#include "password.h"
 #include "text.h"
 
 #include <wkim/error.h>
@@ -32,6 +33,7 @@ struct wk_accounts {
     struct account *users;
     size_t n, cap;
     char *secret, *issuer;
+    const char *nobody; /* what passwords of unknown names are compared with; of users, or fixed */
     int64_t expire_s;
     pthread_mutex_t lock; /* doors */
     struct door doors[DOORS];
@@ -154,6 +156,11 @@ int wk_accounts_new(struct wk_accounts **out, const wkim_config *cfg)
         wk_accounts_free(a);
         return WKIM_ENOMEM;
     }
+    a->nobody = "no such account";
+    for (size_t i = 0; i < a->n; i++) {
+        if (wk_password_hashed(a->users[i].password))
+            a->nobody = a->users[i].password;
+    }
     *out = a;
     return WKIM_OK;
 }
@@ -196,21 +203,28 @@ enum wk_login wk_accounts_login(struct wk_accounts *a, wkim_slice name, wkim_sli
                                 const char *address, int64_t now_s)
 {
     const struct account *u = find(a, name);
-    /* An unknown name takes as long as a known one. */
-    int right = wk_text_same_secret(password, wk_text_slice(u ? u->password : "no such account"));
-    enum wk_login result = u && right ? WK_LOGIN_OK : WK_LOGIN_WRONG;
 
+    /* It counts as a failure until it is right: guesses cannot be made side by side. */
     pthread_mutex_lock(&a->lock);
     struct door *d = door_of(a, address);
 
     if (now_s - d->since_s >= FAILURES_S || now_s < d->since_s)
         *d = (struct door){now_s, 0};
-    if (d->failures >= FAILURES_MAX)
-        result = WK_LOGIN_TOO_OFTEN;
-    else if (result == WK_LOGIN_WRONG)
-        d->failures++;
+    int open = d->failures < FAILURES_MAX;
+    d->failures += (unsigned)open;
     pthread_mutex_unlock(&a->lock);
-    return result;
+    if (!open)
+        return WK_LOGIN_TOO_OFTEN;
+    /* An unknown name takes as long as a known one. */
+    int right = wk_password_is(u ? u->password : a->nobody, password);
+
+    if (!u || !right)
+        return WK_LOGIN_WRONG;
+    pthread_mutex_lock(&a->lock);
+    if (d->failures)
+        d->failures--;
+    pthread_mutex_unlock(&a->lock);
+    return WK_LOGIN_OK;
 }
 
 const char *wk_accounts_permissions(const struct wk_accounts *a, wkim_slice name)

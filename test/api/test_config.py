@@ -5,6 +5,8 @@ import subprocess
 import tempfile
 import unittest
 
+import server as srv
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVER = os.environ.get("WKIM_SERVER", str(ROOT / "build" / "wkim-server"))
 
@@ -49,6 +51,22 @@ class Config(unittest.TestCase):
         self.assertEqual(code, 0, err)
         self.assertTrue(out.startswith("config: ok"))
         self.assertEqual(os.listdir(self.dir.name), [])
+
+    def test_a_password_may_be_a_hash(self):
+        done = subprocess.run([SERVER, "hash-password"], input="s3cret\n", capture_output=True, text=True, timeout=20)
+        hashed = done.stdout.strip()
+        self.assertEqual((done.returncode, hashed[:8]), (0, "{scrypt}"))
+        text = "auth:\n  users:\n    - \"root:%s:*\"\n"
+        self.assertEqual(self.value("auth.users", text=text % hashed), "root:******:*")
+        code, err, _ = self.check(text=text % "{scrypt}14.8")
+        self.assertEqual(code, 78)
+        self.assertIn("{scrypt}LN.R.P.SALT.HASH", err)
+        server = srv.Server({"auth": {"users": ["root:%s:*" % hashed]}})
+        self.addCleanup(server.close)
+        server.start()
+        status, answer = server.post("/manager/login", {"username": "root", "password": "s3cret"})
+        self.assertEqual((status, answer["username"]), (200, "root"))
+        self.assertEqual(server.post("/manager/login", {"username": "root", "password": hashed})[0], 400)
 
     def test_the_example_file_is_good_and_says_the_defaults(self):
         text = (ROOT / "server" / "wk.yaml").read_text()

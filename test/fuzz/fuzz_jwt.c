@@ -4,6 +4,7 @@
  * Input: u8 what, then texts separated by NUL: account, name, password, header, claims or token. */
 #include "../../server/http/accounts.c"
 #include "../../server/http/jwt.c"
+#include "../../server/http/password.c"
 #include "../../server/http/text.c"
 
 #include "base/error.h"

@@ -1,6 +1,7 @@
 /* Console accounts and their tokens. */
 #include "../../../server/http/accounts.c"
 #include "../../../server/http/jwt.c"
+#include "../../../server/http/password.c"
 #include "../../../server/http/text.c"
 
 #include <setjmp.h>
@@ -94,6 +95,56 @@ static void ten_failures_close_the_door_for_the_rest_of_the_minute(void **state)
                      WK_LOGIN_OK);
     assert_int_equal(wk_accounts_login(t->a, S("admin"), S("pwd"), "1.1.1.1", NOW + 60),
                      WK_LOGIN_OK);
+}
+
+/* RFC 7914, 12: "pleaseletmein" with the salt "SodiumChloride". */
+#define RFC_HASH                                                                                   \
+    "{scrypt}14.8.1.536f6469756d43686c6f72696465.7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3e" \
+    "a9b543f6545da1f2d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887"
+
+static void a_hash_stands_for_its_password(void **state)
+{
+    struct room *t = *state;
+    char hash[WK_PASSWORD_HASH_MAX];
+    wkim_error err;
+
+    assert_true(wk_password_is(RFC_HASH, S("pleaseletmein")));
+    assert_false(wk_password_is(RFC_HASH, S("pleaseletmeiN")));
+    assert_false(wk_password_is(RFC_HASH, S(RFC_HASH)));
+    assert_int_equal(wk_password_hash(S("secret"), hash), 0);
+    assert_true(wk_password_hashed(hash) && wk_password_is(hash, S("secret")));
+    assert_false(wk_password_is(hash, S("")));
+    assert_int_equal(wkim_config_add(t->cfg, "auth.users", "hashed:" RFC_HASH ":[*:r]",
+                                     WKIM_SOURCE_FILE, NULL, &err),
+                     WKIM_OK);
+    open_accounts(t);
+    assert_int_equal(wk_accounts_login(t->a, S("hashed"), S("pleaseletmein"), "1", NOW),
+                     WK_LOGIN_OK);
+    assert_int_equal(wk_accounts_login(t->a, S("hashed"), S("x"), "1", NOW), WK_LOGIN_WRONG);
+    assert_int_equal(wk_accounts_login(t->a, S("nobody"), S("pleaseletmein"), "1", NOW),
+                     WK_LOGIN_WRONG);
+    assert_int_equal(wk_accounts_login(t->a, S("admin"), S("pwd"), "1", NOW), WK_LOGIN_OK);
+}
+
+static void a_hash_that_is_none_opens_nothing(void **state)
+{
+    static const char *const bad[] = {
+        "{scrypt}",          "{scrypt}14.8.1.00",        "{scrypt}14.8.1.00.00",
+        "{scrypt}14.8.1..",  "{scrypt}0.8.1.00.%",       "{scrypt}20.32.1.00.%",
+        "{scrypt}x.8.1.0.%", "{scrypt}14.8.1.00.0g%",    "{scrypt}14.8.99.00.%",
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[200];
+        const char *rest = strchr(bad[i], '%');
+
+        snprintf(text, sizeof(text), "%.*s%s", (int)strcspn(bad[i], "%"), bad[i],
+                 rest ? "00000000000000000000000000000000" : "");
+        assert_false(wk_password_hashed(text));
+        assert_false(wk_password_is(text, S(text)));
+        assert_false(wk_password_is(text, S("")));
+    }
 }
 
 static void grants_name_resource_and_action(void **state)
@@ -271,6 +322,8 @@ int main(void)
         T(the_secret_is_made_once_and_kept_private),
         T(a_cut_off_secret_is_made_anew),
         T(nobody_without_a_name_gets_a_token),
+        T(a_hash_stands_for_its_password),
+        cmocka_unit_test(a_hash_that_is_none_opens_nothing),
         cmocka_unit_test(a_token_of_the_reference_is_read),
         cmocka_unit_test(only_hs256_with_expiry_and_name_is_accepted),
         cmocka_unit_test(a_changed_byte_anywhere_breaks_a_token),

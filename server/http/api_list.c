@@ -99,10 +99,14 @@ void wk_api_allowlist_clear(struct wk_req *r)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-enum shape { SHAPE_UIDS, SHAPE_ROWS, SHAPE_PAGE };
+enum shape { SHAPE_UIDS, SHAPE_ROWS };
 
 #define PAGE_DEFAULT 1000
 #define PAGE_MAX 10000
+#define WHOLE_BYTES_MAX ((size_t)64 << 20) /* of a list that is answered at once */
+#define TOO_LONG "the list is longer than 64 MiB: ask for pages with limit and cursor"
+#define CURSOR_UID_MAX 4096
+#define CURSOR_MARK 'c' /* first byte of a cursor, so that a bare uid is not taken for one */
 
 /* A list is read in as many calls as the library needs; the array grows in `out`. */
 struct reading {
@@ -110,7 +114,8 @@ struct reading {
     enum shape shape;
     wkim_slice channel_id;
     uint8_t channel_type;
-    uint32_t limit; /* 0: all */
+    int paged;      /* an object with a cursor, else all of it as an array */
+    uint32_t limit; /* of a page */
     struct wk_jsonbuf out;
 };
 
@@ -149,13 +154,51 @@ static void put_item(struct reading *s, const wkim_reply *reply, size_t i, wkim_
     wk_jsonbuf_char(&s->out, ',');
 }
 
+/* A cursor is the last uid behind a mark, in base64: opaque to clients. */
+static void put_cursor(struct wk_jsonbuf *b, wkim_slice uid)
+{
+    uint8_t text[CURSOR_UID_MAX + 1];
+    char *at = uid.n && uid.n <= CURSOR_UID_MAX ? wk_jsonbuf_room(b, WK_JSON_BASE64_MAX(uid.n + 1))
+                                                : NULL;
+
+    if (!at) {
+        wk_jsonbuf_lit(b, "\"\"");
+        return;
+    }
+    text[0] = CURSOR_MARK;
+    memcpy(text + 1, uid.p, uid.n);
+    wk_jsonbuf_used(b, wk_json_put_base64(at, (wkim_slice){text, uid.n + 1}));
+}
+
+/* 1: *uid is what the cursor of the query says, empty without one. */
+static int read_cursor(struct wk_req *r, wkim_slice *uid)
+{
+    wkim_slice text = wk_req_query(r, "cursor");
+    uint8_t *bytes = text.n ? wk_req_alloc(r, 2 * text.n + 3) : NULL;
+
+    *uid = (wkim_slice){NULL, 0};
+    if (text.n == 0)
+        return 1;
+    for (size_t i = 0; bytes && i < text.n; i++) /* what a '+' becomes that was not escaped */
+        bytes[text.n + 3 + i] = text.p[i] == ' ' ? '+' : text.p[i];
+    wkim_ssize n =
+        bytes ? wk_text_base64((wkim_slice){bytes + text.n + 3, text.n}, bytes) : -1;
+
+    if (n < 2 || bytes[0] != CURSOR_MARK)
+        return 0;
+    *uid = (wkim_slice){bytes + 1, (size_t)n - 1};
+    return 1;
+}
+
 static void finish(struct wk_req *r, struct reading *s, wkim_slice cursor, int more)
 {
     wk_jsonbuf_chop(&s->out, ',');
     wk_jsonbuf_char(&s->out, ']');
-    if (s->shape == SHAPE_PAGE) {
+    if (s->paged) {
         wk_jsonbuf_lit(&s->out, ",\"next_cursor\":");
-        wk_jsonbuf_str(&s->out, more ? cursor : (wkim_slice){NULL, 0});
+        put_cursor(&s->out, more ? cursor : (wkim_slice){NULL, 0});
+        wk_jsonbuf_lit(&s->out, ",\"limit\":");
+        wk_jsonbuf_u64(&s->out, s->limit);
         wk_jsonbuf_lit(&s->out, more ? ",\"more\":1}" : ",\"more\":0}");
     }
     wk_answer_json(r, &s->out);
@@ -188,46 +231,61 @@ static void on_list(struct wk_call *c, const wkim_reply *reply)
     }
     int more = n > 0 && wkim_reply_number(reply, WKIM_NUMBER_MORE) != 0;
 
-    if (more && s->shape != SHAPE_PAGE && !s->out.failed && r->ev)
+    if (more && !s->paged && s->out.n > WHOLE_BYTES_MAX)
+        wk_answer_problem(r, 413, WK_JSON_TYPE, TOO_LONG, NULL);
+    else if (more && !s->paged && !s->out.failed && r->ev)
         read_more(r, s, uid);
     else
         finish(r, s, uid, more);
 }
 
-static void read_list(struct wk_req *r, int list, enum shape shape, wkim_slice id, uint8_t type)
+/* paged: the name of the member with the page; NULL: a page only when the query has a limit. */
+static void read_list(struct wk_req *r, int list, enum shape shape, const char *paged,
+                      wkim_slice id, uint8_t type)
 {
     struct reading *s = wk_req_alloc(r, sizeof(*s));
+    wkim_slice after = {NULL, 0};
 
     if (!s) {
         wk_answer_code(r, WKIM_ENOMEM, NULL);
         return;
     }
     *s = (struct reading){.list = list, .shape = shape, .channel_id = id, .channel_type = type};
-    wk_jsonbuf_init(&s->out);
-    r->state = s;
-    r->state_free = free_reading;
-    wk_jsonbuf_lit(&s->out, shape == SHAPE_PAGE ? "{\"subscribers\":[" : "[");
-    if (shape == SHAPE_PAGE) {
+    s->paged = paged || wk_req_query_has(r, "limit");
+    if (s->paged) {
         int64_t limit = wk_req_query_i64(r, "limit");
 
         s->limit = limit <= 0 ? PAGE_DEFAULT : limit > PAGE_MAX ? PAGE_MAX : (uint32_t)limit;
+        if (!read_cursor(r, &after)) {
+            wk_answer_error(r, "cursor is not one of this server");
+            return;
+        }
     }
+    wk_jsonbuf_init(&s->out);
+    r->state = s;
+    r->state_free = free_reading;
+    if (s->paged) {
+        wk_jsonbuf_lit(&s->out, "{\"");
+        wk_jsonbuf_lit(&s->out, paged ? paged : "members");
+        wk_jsonbuf_lit(&s->out, "\":");
+    }
+    wk_jsonbuf_char(&s->out, '[');
     /* Nothing is stored under a blank id or type 0. */
     if (wk_text_blank(id) || type == 0)
         finish(r, s, (wkim_slice){NULL, 0}, 0);
     else
-        read_more(r, s, shape == SHAPE_PAGE ? wk_req_query(r, "cursor") : (wkim_slice){NULL, 0});
+        read_more(r, s, after);
 }
 
 void wk_api_allowlist(struct wk_req *r)
 {
-    read_list(r, WKIM_LIST_ALLOW, SHAPE_ROWS, wk_req_query(r, "channel_id"),
+    read_list(r, WKIM_LIST_ALLOW, SHAPE_ROWS, NULL, wk_req_query(r, "channel_id"),
               wk_req_query_u8(r, "channel_type"));
 }
 
 void wk_api_denylist(struct wk_req *r)
 {
-    read_list(r, WKIM_LIST_DENY, SHAPE_ROWS, wk_req_query(r, "channel_id"),
+    read_list(r, WKIM_LIST_DENY, SHAPE_ROWS, NULL, wk_req_query(r, "channel_id"),
               wk_req_query_u8(r, "channel_type"));
 }
 
@@ -241,7 +299,7 @@ void wk_api_subscribers(struct wk_req *r)
     else if (type == 0)
         wk_answer_error(r, WK_TYPE_ZERO);
     else
-        read_list(r, WKIM_LIST_SUBSCRIBER, SHAPE_PAGE, id, type);
+        read_list(r, WKIM_LIST_SUBSCRIBER, SHAPE_UIDS, "subscribers", id, type);
 }
 
 static void cluster_list(struct wk_req *r, int list)
@@ -249,7 +307,7 @@ static void cluster_list(struct wk_req *r, int list)
     uint64_t type = 0;
 
     wk_text_u64(r->params[1], &type);
-    read_list(r, list, SHAPE_UIDS, r->params[0], type > 255 ? 255 : (uint8_t)type);
+    read_list(r, list, SHAPE_UIDS, NULL, r->params[0], type > 255 ? 255 : (uint8_t)type);
 }
 
 void wk_api_cluster_subscribers(struct wk_req *r)

@@ -6,6 +6,7 @@ usage: python3 test/api/test_more_api.py
 import base64
 import time
 import unittest
+import urllib.parse
 
 import server as srv
 import wkproto
@@ -98,6 +99,34 @@ class MoreApi(srv.Running, unittest.TestCase):
         status, answer = server.post("/channel", {"channel_id": "g" * 5000, "channel_type": 2})
         self.assertEqual(status, 413)
         self.assertIn("ids 4096 bytes", answer["detail"])
+
+    def test_members_come_in_pages_that_changes_do_not_shift(self):
+        server = self.serve()
+        uids = ["u%02d" % i for i in range(25)]
+        self.ok(server, "/channel", {"channel_id": "g", "channel_type": 2, "subscribers": uids})
+        self.ok(server, "/channel/blacklist_add", {"channel_id": "g", "channel_type": 2, "uids": uids})
+        for name, member in (("subscribers", "subscribers"), ("blacklist", "members"), ("whitelist", "members")):
+            found, cursor, pages = [], "", 0
+            while True:
+                query = urllib.parse.urlencode({"channel_id": "g", "channel_type": 2, "limit": 10, "cursor": cursor})
+                status, page = server.call("GET", "/channel/%s?%s" % (name, query))
+                self.assertEqual((status, page["limit"]), (200, 10), page)
+                found += [m if isinstance(m, str) else m["uid"] for m in page[member]]
+                pages += 1
+                cursor = page["next_cursor"]
+                self.assertEqual(page["more"], 1 if cursor else 0)
+                if not cursor:
+                    break
+                self.assertNotIn(cursor, uids)
+                if name == "subscribers" and pages == 1:   # before and behind the boundary
+                    self.ok(server, "/channel/subscriber_remove", {"channel_id": "g", "subscribers": ["u01"]})
+                    self.ok(server, "/channel/subscriber_add", {"channel_id": "g", "subscribers": ["u015", "u24a"]})
+            self.assertEqual(found, {"subscribers": uids + ["u24a"], "blacklist": uids, "whitelist": []}[name])
+        for cursor in ("u01", "====", "AAAA"):
+            status, answer = server.call("GET", "/channel/subscribers?channel_id=g&channel_type=2&cursor=" + cursor)
+            self.assertEqual((status, "cursor" in answer["msg"]), (400, True))
+        _, answer = server.call("GET", "/channel/subscribers?channel_id=g&channel_type=2&limit=99999999")
+        self.assertEqual(answer["limit"], 10000)
 
     # ---- conversations ----
 

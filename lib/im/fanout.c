@@ -281,9 +281,10 @@ static void run(struct wk_shard *s, struct wk_post *p)
     finish(s, d);
 }
 
-bool im_fanout_full(const struct im *im, const struct im_channel *ch)
+bool im_fanout_full(const struct im *im, const struct im_channel *ch,
+                    const struct im_members *told)
 {
-    const struct im_members *m = ch->lists[WK_LIST_SUBSCRIBER];
+    const struct im_members *m = told ? told : ch->lists[WK_LIST_SUBSCRIBER];
 
     if (!m || m->n == 0)
         m = ch->lists[WK_LIST_SOURCE];
@@ -461,7 +462,7 @@ void im_fanout_event(struct im_slot *is, uint8_t type, wkim_slice stored_id, wki
         rc = im_channel_list(is, ch, WK_LIST_SUBSCRIBER, &d.members);
     if (rc == WKIM_OK && d.members && d.members->n == 0)
         d.members = NULL;
-    if (rc == WKIM_OK && d.members && im_fanout_full(is->im, ch)) {
+    if (rc == WKIM_OK && d.members && im_fanout_full(is->im, ch, held)) {
         wk_log(is->im->opt.log, WK_LOG_WARN, "im", "event_skipped",
                "reason=\"too much waits for large groups\" members=%u", d.members->n);
         rc = WKIM_EBUSY; /* readers find the state */

@@ -304,8 +304,10 @@ void im_offline_skipped(struct im_offline *o, uint32_t shard); /* nobody looked 
 /* fanout.c */
 /* When the shards have stopped: deliveries that did not come to their end. */
 void im_fanout_drop_all(struct im *im);
-/* ch has a long list, and too many messages wait for such: no more of them now. */
-bool im_fanout_full(const struct im *im, const struct im_channel *ch);
+/* ch has a long list, and too many messages wait for such: no more of them now.  told: who the
+ * data source says it is; NULL: who is stored. */
+bool im_fanout_full(const struct im *im, const struct im_channel *ch,
+                    const struct im_members *told);
 /* row: of msg.offline; ticket 0 none.  quiet: only to see who is away. */
 void im_fanout(struct im_slot *is, struct im_channel *ch, struct wk_blob *blob,
                const struct im_send_head *h, const struct im_offline_row *row, bool quiet);

@@ -121,7 +121,7 @@ static int remove_listed(struct lists *l, struct im_members **m)
 /* Keep what is listed (a set keeps its members' rows and conversations), remove the rest. */
 static int remove_others(struct lists *l, struct im_members **m)
 {
-    struct im_members *keep;
+    struct im_members *keep = NULL;
     struct wk_cursor u =
         wk_cursor(l->change->op == WKIM_LIST_SET ? l->change->uids : wk_slice(NULL, 0));
     int rc = im_members_new(&keep);

@@ -217,7 +217,8 @@ enum wk_call_result im_send_admit(struct im_slot *is, struct wk_call *c,
     uint8_t reason = im_permit_channel(is, ch, &r, h.bits & IM_SEND_API, known);
     if (reason == WKIM_REASON_SUCCESS && known && known->failed & 1u << IM_SOURCE_SUBSCRIBERS)
         reason = WKIM_REASON_SYSTEM_ERROR; /* nobody could be told of the message */
-    if (reason == WKIM_REASON_SUCCESS && im_fanout_full(is->im, ch))
+    const struct im_members *told = known ? known->lists[WK_LIST_SUBSCRIBER] : NULL;
+    if (reason == WKIM_REASON_SUCCESS && im_fanout_full(is->im, ch, told))
         reason = WKIM_REASON_RATE_LIMIT; /* its receivers are behind: memory has a bound */
     if (reason != WKIM_REASON_SUCCESS) {
         count_api(is, &h, &r);

@@ -49,6 +49,8 @@ bool im_source_owns(const struct im *im, uint8_t type)
 /* ---- what a SEND needs ----------------------------------------------------------------------- */
 
 struct wants {
+    struct im_send_head head;
+    struct wk_record record;
     uint8_t type;
     wkim_slice id;     /* the channel asked about */
     wkim_slice uid[2]; /* who may be a system account; NULL: nobody */
@@ -93,17 +95,14 @@ static void want_of_channel(const struct im_slot *is, const struct im_send_head 
 /* False: malformed, which is answered where the call is handled. */
 static bool want(const struct im_slot *is, const struct wk_call *c, struct wants *w)
 {
-    struct im_send_head h;
-    struct wk_record r;
-
     *w = (struct wants){ 0 };
-    if (im_send_decode(&h, wk_blob_slice(c->in)) != WKIM_OK ||
-        wk_record_decode(&r, h.record) != WKIM_OK)
+    if (im_send_decode(&w->head, wk_blob_slice(c->in)) != WKIM_OK ||
+        wk_record_decode(&w->record, w->head.record) != WKIM_OK)
         return false;
     if (c->op == IM_SEND_PEER)
-        want_of_peer(is, &r, w);
+        want_of_peer(is, &w->record, w);
     else
-        want_of_channel(is, &h, &r, w);
+        want_of_channel(is, &w->head, &w->record, w);
     return true;
 }
 
@@ -292,13 +291,23 @@ static void forget_known(struct im_known *k)
         im_members_unref(k->lists[i]);
 }
 
+static bool any_system(struct im_slot *is, const struct wants *w)
+{
+    uint32_t shard = wk_slot_shard(is->slot)->index;
+
+    return (w->uid[0].p && im_is_system(is->im, shard, w->uid[0])) ||
+           (w->uid[1].p && im_is_system(is->im, shard, w->uid[1]));
+}
+
 /* Asks for everything at once.  False: an answer is missing. */
-static bool gather(struct im_slot *is, const struct wants *w, uint64_t since, struct im_known *k)
+static bool gather(struct im_slot *is, struct wants *w, uint64_t since, struct im_known *k)
 {
     const struct im_source_options *o = &is->im->opt.source;
     bool all = system_known(is, w, since);
 
     k->members = w->lists != 0;
+    if (all && any_system(is, w)) /* they are on no list */
+        w->lists &= 1u << IM_SOURCE_SUBSCRIBERS | 1u << IM_SOURCE_INFO;
     for (int cmd = IM_SOURCE_SUBSCRIBERS; cmd <= IM_SOURCE_INFO; cmd++) {
         struct im_source_known got = { 0 };
         if (!(w->lists & 1u << cmd))
@@ -420,17 +429,12 @@ static struct im_source *source_new(struct im_slot *is, uint8_t type, wkim_slice
     return src;
 }
 
-static enum wk_call_result refuse(struct im_slot *is, struct wk_call *c)
+static enum wk_call_result refuse(struct im_slot *is, struct wk_call *c, const struct wants *w)
 {
-    struct im_send_head h;
-    struct wk_record r;
-
     atomic_fetch_add_explicit(&is->im->source_refused, 1, memory_order_relaxed);
     c->code = WKIM_EDENIED;
     c->reason = WKIM_REASON_SYSTEM_ERROR;
-    if (im_send_decode(&h, wk_blob_slice(c->in)) == WKIM_OK &&
-        wk_record_decode(&r, h.record) == WKIM_OK)
-        c->number[0] = (uint64_t)r.message_id;
+    c->number[0] = (uint64_t)w->record.message_id;
     c->number[1] = 0;
     return WK_CALL_DONE;
 }
@@ -450,12 +454,12 @@ enum wk_call_result im_source_admit(struct im_slot *is, struct wk_call *c)
             return res;
     }
     if (sh->waiting >= WAITING_MAX || sh->waiting_bytes + c->in->n > WAITING_BYTES_MAX)
-        return refuse(is, c);
+        return refuse(is, c, &w);
     bool first = !src;
     if (first)
         src = source_new(is, w.type, w.id);
     if (!src)
-        return refuse(is, c);
+        return refuse(is, c, &w);
     c->number[1] = since;
     count_waiting(is, c, true);
     wk_list_push(&src->calls, &c->link);

@@ -169,6 +169,10 @@ int cl_try_up(struct cl *c)
                             .manager_uid = wk_str("____manager"),
                             .visitor_suffix = wk_str("___vstr"),
                             .online_cmd_channel_id = wk_str("systemcmdonline") };
+    if (c->opt.source) {
+        o.source = *c->opt.source;
+        o.user = c->opt.source_user;
+    }
     struct wk_cluster_options co = { .node_id = 1,
                                      .slot_count = c->opt.slots,
                                      .shards = c->shards,

@@ -18,6 +18,8 @@ struct cl_options {
     uint64_t idle_channels_max;            /* 0: 64 */
     const struct wk_slot_machine *machine; /* NULL: im */
     struct im_retention retention;
+    const struct im_source_options *source; /* NULL: no data source */
+    void *source_user;
 };
 
 struct cl {

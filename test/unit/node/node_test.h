@@ -26,6 +26,7 @@ struct test_node {
     struct tmpdir dir;
     wkim_node *n;
     wkim_queue *q;
+    wkim_queue *questions; /* set before node_start: of the data source */
 };
 
 static inline wkim_slice text(const char *s)
@@ -61,6 +62,8 @@ static inline void node_start(struct test_node *t, const char *const *settings)
         assert_int_equal(wkim_config_set(cfg, s[0], s[1], WKIM_SOURCE_FLAG, NULL, &err), WKIM_OK);
     assert_int_equal(wkim_node_new(&t->n, cfg, &err), WKIM_OK);
     wkim_config_free(cfg);
+    if (t->questions)
+        assert_int_equal(wkim_node_datasource(t->n, t->questions), WKIM_OK);
     if (wkim_node_start(t->n, &err) != WKIM_OK)
         fail_msg("%s", err.text);
     assert_int_equal(wkim_node_wait_ready(t->n, 20000), WKIM_OK);

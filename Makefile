@@ -17,7 +17,7 @@ Q := $(if $(V),,@)
 MAKEFLAGS += --no-builtin-rules
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
-OPT ?= $(if $(SAN),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) $(if $(filter undefined,$(SAN)),-fno-sanitize-recover=all),-O2 -g)
+OPT ?= $(if $(SAN),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -Wno-format-truncation $(if $(filter undefined,$(SAN)),-fno-sanitize-recover=all),-O2 -g)
 CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -fPIC -fvisibility=hidden -fno-strict-aliasing -pthread \
 	-D_GNU_SOURCE -DWKIM_VERSION_TEXT='"$(VERSION)"' -Iinclude -Ilib -MMD -MP $(CFLAGS)
 LDFLAGS_ALL := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)

@@ -1,5 +1,6 @@
 #include "http.h"
 
+#include "charts.h"
 #include "listen.h"
 #include "request.h"
 #include "route.h"
@@ -222,6 +223,8 @@ static int thread_init(struct wk_http_thread *t, struct wk_http *h, int first, w
         rc = open_listener(t, WK_SIDE_DEMO, h->opt.demo_addr, err);
     if (rc == WKIM_OK)
         watch_accept_errors(t);
+    if (rc == WKIM_OK && first && wk_charts_start(&h->charts, h, t->base) != WKIM_OK)
+        rc = fail(err, WKIM_ENOMEM, "charts");
     return rc;
 }
 
@@ -328,6 +331,8 @@ void wk_http_stop(struct wk_http *h)
     for (size_t i = 0; i < WK_HTTP_THREADS_MAX; i++) {
         if (h->threads[i].running)
             pthread_join(h->threads[i].id, NULL);
+        if (i == 0)
+            wk_charts_free(h->charts); /* before the base of its timer */
         thread_fini(&h->threads[i]);
     }
     wk_accounts_free(h->accounts);

@@ -123,33 +123,41 @@ static void put_routes(struct wk_jsonbuf *b, const struct wk_http *h,
     put(b, &h->counts[wk_routes_count], "ANY", "unknown");
 }
 
+int wk_metrics_text(struct wk_http *h, struct wk_jsonbuf *b)
+{
+    char *text = NULL;
+    int rc = wkim_node_metrics(h->node, &text);
+
+    if (rc != WKIM_OK)
+        return rc;
+    wk_jsonbuf_lit(b, text);
+    wkim_text_free(text);
+    if (b->n && b->p[b->n - 1] != '\n')
+        wk_jsonbuf_char(b, '\n');
+    wk_metrics_process(b, h);
+    wk_metric_head(b, "wkim_http_requests_total", "counter",
+                   "Answers by route and class of status.");
+    put_routes(b, h, put_classes);
+    wk_metric_head(b, DURATION, "histogram", "Request read to answer handed over.");
+    put_routes(b, h, put_duration);
+    return WKIM_OK;
+}
+
 void wk_api_metrics(struct wk_req *r)
 {
-    struct wk_http *h = r->thread->http;
     struct wk_jsonbuf b;
-    char *text = NULL;
 
     if (r->route->side == WK_SIDE_API && !wk_req_options(r)->metrics_on_api) {
         wk_answer_not_found(r);
         return;
     }
-    int rc = wkim_node_metrics(wk_req_node(r), &text);
+    wk_jsonbuf_init(&b);
+    int rc = wk_metrics_text(r->thread->http, &b);
 
     if (rc != WKIM_OK) {
+        wk_jsonbuf_fini(&b);
         wk_answer_code(r, rc, NULL);
         return;
     }
-    wk_jsonbuf_init(&b);
-    wk_jsonbuf_lit(&b, text);
-    wkim_text_free(text);
-    if (b.n && b.p[b.n - 1] != '\n')
-        wk_jsonbuf_char(&b, '\n');
-    wk_metrics_process(&b, h);
-    wk_metrics_webhook(&b, h);
-    wk_metric_head(&b, "wkim_http_requests_total", "counter",
-                   "Answers by route and class of status.");
-    put_routes(&b, h, put_classes);
-    wk_metric_head(&b, DURATION, "histogram", "Request read to answer handed over.");
-    put_routes(&b, h, put_duration);
     wk_answer_buf(r, b.failed ? 503 : 200, METRICS_TYPE, &b);
 }

@@ -98,6 +98,7 @@ struct wk_http {
     wkim_node *node; /* borrowed */
     struct wk_http_options opt;
     struct wk_accounts *accounts; /* owned */
+    struct wk_charts *charts;     /* owned; of the first thread */
     struct wk_out *_Atomic out;   /* NULL: no webhooks */
     struct wk_http_thread threads[WK_HTTP_THREADS_MAX];
     struct wk_http_count *counts; /* owned; one per route and one for unknown paths */

@@ -6,6 +6,7 @@ usage: python3 test/api/test_metrics.py        (build/wkim-server; WKIM_SERVER: 
 """
 import base64
 import http.client
+import json
 import math
 import re
 import time
@@ -294,6 +295,60 @@ class Truth(srv.Running, unittest.TestCase):
         self.assertEqual(self.server.call("GET", "/metrics")[0], 404)
         other = self.serve({"api": {"metrics": True}})
         self.assertEqual(scrape(other, "http").get("wkim_ready"), 1)
+
+
+class Charts(srv.Running, unittest.TestCase):
+    """/metrics/app, /metrics/cluster, /metrics/system: what the console draws, without a Prometheus."""
+
+    def call(self, server, path, token=None):
+        c = http.client.HTTPConnection("127.0.0.1", server.ports["manager"], timeout=20)
+        try:
+            c.request("GET", path, headers={"Authorization": "Bearer " + token} if token else {})
+            r = c.getresponse()
+            return r.status, json.loads(r.read())
+        finally:
+            c.close()
+
+    def console(self, server):
+        c = http.client.HTTPConnection("127.0.0.1", server.ports["manager"], timeout=20)
+        c.request("POST", "/manager/login", json.dumps({"username": "admin", "password": "admin-password"}),
+                  {"Content-Type": "application/json"})
+        r = c.getresponse()
+        answer = json.loads(r.read())
+        c.close()
+        self.assertEqual(r.status, 200, answer)
+        return answer["token"]
+
+    def test_points_rates_and_who_may_look(self):
+        server = self.serve({"auth": {"users": ["admin:admin-password:*"]}})
+        token = self.console(server)
+        self.assertEqual(self.call(server, "/metrics/app")[0], 401)
+        client = wkproto.login(server.tcp, "ann")
+        for i in range(30):
+            client.say("bob", 1, "m%d" % i)
+        end = time.monotonic() + 20
+        points = []
+        while len(points) < 2 and time.monotonic() < end:
+            time.sleep(0.5)
+            status, points = self.call(server, "/metrics/app?latest=60", token)
+            self.assertEqual(status, 200)
+        client.close()
+        first, last = points
+        self.assertEqual((first["conn_count"], first["send_packet_count_rate"]), (0, 0))
+        self.assertEqual((last["conn_count"], last["online_user_count"]), (1, 1))
+        seconds = last["timestamp"] - first["timestamp"]
+        self.assertAlmostEqual(last["send_packet_count_rate"] * seconds, 30, delta=0.01)
+        self.assertEqual(len(last), 20)
+        status, points = self.call(server, "/metrics/cluster?latest=60", token)
+        self.assertEqual((status, len(points), len(points[1])), (200, 2, 26))
+        self.assertEqual(points[1]["channel_active_count"][0]["label"], "1001")
+        self.assertGreater(points[1]["channel_propose_count_rate"][0]["value"], 0)
+        self.assertEqual(points[1]["msg_sync_incoming_count_rate"], [])
+        status, points = self.call(server, "/metrics/system?latest=60", token)
+        self.assertEqual((status, len(points[1])), (200, 10))
+        self.assertGreater(points[1]["filefd_allocated"], 0)
+        self.assertGreater(points[1]["memstats_alloc_bytes"][0]["value"], 0)
+        self.assertEqual(self.call(server, "/metrics/app?node_id=7", token), (200, []))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ SUITES = [
     ("test_kill_routes", ["--rounds", "12"], ["--rounds", "100"], 600),
     ("test_scenarios", ["--quick"], [], 300),
     ("test_abuse", [], [], 300),
+    ("test_webhook_outage", [], ["--seconds", "60"], 600),
     ("test_webhook", [], [], 300),
     ("test_http_v2", [], [], 300),
     ("test_config", [], [], 120),

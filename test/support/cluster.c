@@ -186,6 +186,8 @@ int cl_try_up(struct cl *c)
     int rc = c->readers ? WKIM_OK : wk_readers_new(&c->readers, 1, 256);
 
     co.readers = c->readers;
+    if (c->opt.tune)
+        c->opt.tune(c, &o);
     if (rc == WKIM_OK)
         rc = im_new(&c->im, &o);
     if (rc == WKIM_OK) {

@@ -12,6 +12,7 @@
 
 #define CL_SHARDS_MAX 4
 
+struct cl;
 struct cl_options {
     uint32_t shards, slots;
     bool token_auth, strict_allow, not_idempotent;
@@ -20,6 +21,7 @@ struct cl_options {
     struct im_retention retention;
     const struct im_source_options *source; /* NULL: no data source */
     void *source_user;
+    void (*tune)(struct cl *c, struct im_options *o); /* last word; NULL: none */
 };
 
 struct cl {
@@ -142,6 +144,10 @@ struct cl_conn {
     bool kick_silent;
     char kick_text[128];
 };
+/* Not waited for: done says when it was answered, call.reason how.  cl_login_end follows. */
+void cl_login_begin(struct cl *c, struct cl_conn *out, struct cl_call *call, const char *uid,
+                    const char *device, uint8_t flag, const char *token);
+int cl_login_end(struct cl *c, struct cl_call *call);
 /* Returns the reason of the login. */
 int cl_login(struct cl *c, struct cl_conn *out, const char *uid, const char *device, uint8_t flag,
              const char *token);

@@ -278,12 +278,13 @@ static void login_done(struct wk_call *call)
     WK_CONTAINER(call, struct cl_call, call)->done = true;
 }
 
-int cl_login(struct cl *c, struct cl_conn *conn, const char *uid, const char *device, uint8_t flag,
-             const char *token)
+void cl_login_begin(struct cl *c, struct cl_conn *conn, struct cl_call *call, const char *uid,
+                    const char *device, uint8_t flag, const char *token)
 {
     static uint64_t next_id;
     struct wk_buf b = WK_BUF_INIT;
-    struct cl_call call = { .done = false };
+
+    call->done = false;
 
     memset(conn, 0, sizeof(*conn));
     conn->c = c;
@@ -303,14 +304,27 @@ int cl_login(struct cl *c, struct cl_conn *conn, const char *uid, const char *de
     if (!in)
         abort();
     wk_buf_fini(&b);
-    wk_call_init(&call.call, IM_LOGIN, in, login_done);
-    call.call.mark = &conn->im;
-    call.call.slot = cl_slot(c, uid);
-    wk_call_send(c->cluster, &call.call);
-    cl_until(c, is_done, &call);
-    int reason = call.call.code == WKIM_OK ? call.call.reason : call.call.code;
-    wk_call_fini(&call.call);
+    wk_call_init(&call->call, IM_LOGIN, in, login_done);
+    call->call.mark = &conn->im;
+    call->call.slot = cl_slot(c, uid);
+    wk_call_send(c->cluster, &call->call);
+}
+
+int cl_login_end(struct cl *c, struct cl_call *call)
+{
+    cl_until(c, is_done, call);
+    int reason = call->call.code == WKIM_OK ? call->call.reason : call->call.code;
+    wk_call_fini(&call->call);
     return reason;
+}
+
+int cl_login(struct cl *c, struct cl_conn *conn, const char *uid, const char *device, uint8_t flag,
+             const char *token)
+{
+    struct cl_call call;
+
+    cl_login_begin(c, conn, &call, uid, device, flag, token);
+    return cl_login_end(c, &call);
 }
 
 void cl_logout(struct cl_conn *conn)

@@ -214,12 +214,17 @@ void wk_answer_code(struct wk_req *r, int code, const char *detail)
         wk_answer_problem(r, 400, WK_JSON_TYPE, text, NULL);
 }
 
-void wk_answer_then_ok(struct wk_call *c, const wkim_reply *reply)
+int wk_answer_failed(struct wk_call *c, const wkim_reply *reply)
 {
     int code = wkim_reply_code(reply);
 
-    if (code == WKIM_OK)
-        wk_answer_ok(c->req);
-    else
+    if (code != WKIM_OK)
         wk_answer_code(c->req, code, wkim_reply_text(reply));
+    return code != WKIM_OK;
+}
+
+void wk_answer_then_ok(struct wk_call *c, const wkim_reply *reply)
+{
+    if (!wk_answer_failed(c, reply))
+        wk_answer_ok(c->req);
 }

@@ -28,6 +28,8 @@ void wk_answer_not_found(struct wk_req *r); /* 404 page not found */
  * (failed_text) or the library's otherwise. */
 void wk_answer_code(struct wk_req *r, int code, const char *detail);
 
+/* 1: the call failed, which is answered now; 0: go on with its reply. */
+int wk_answer_failed(struct wk_call *c, const wkim_reply *reply);
 /* Continuation for calls whose success is the OK object. */
 void wk_answer_then_ok(struct wk_call *c, const wkim_reply *reply);
 

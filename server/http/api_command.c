@@ -49,14 +49,11 @@ static wkim_slice plain_channel(const wkim_message *m, wkim_slice uid)
 static void on_commands(struct wk_call *c, const wkim_reply *reply)
 {
     const struct cmd_body *body = c->req->state;
-    int code = wkim_reply_code(reply);
     size_t n = wkim_reply_messages(reply);
     struct wk_jsonbuf b;
 
-    if (code != WKIM_OK) {
-        wk_answer_code(c->req, code, wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     wk_jsonbuf_char(&b, '[');
     for (size_t i = 0; i < n; i++) {

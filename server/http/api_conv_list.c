@@ -1,20 +1,13 @@
 /* Conversations in pages and changes: /conversation/list, /conversation/retry. */
 #include "answer.h"
-#include "decode.h"
+#include "channel_body.h"
 #include "message_json.h"
 #include "route.h"
 #include "text.h"
 
-#include <wkim/conversation.h>
-
 #include <stddef.h>
 
 #define UID_EMPTY "uid cannot be empty"
-
-struct list_key {
-    wkim_slice channel_id;
-    uint8_t channel_type;
-};
 
 struct list_body {
     wkim_slice uid, cursor, completed_coverage;
@@ -22,10 +15,6 @@ struct list_body {
     struct wk_objects channels;
 };
 
-static const struct wk_field key_fields[] = {
-    WK_FIELD(struct list_key, channel_id, STR),
-    WK_FIELD(struct list_key, channel_type, U8),
-};
 #define F(name, kind) WK_FIELD(struct list_body, name, kind)
 static const struct wk_field list_fields[] = {
     F(uid, STR),
@@ -35,8 +24,7 @@ static const struct wk_field list_fields[] = {
 };
 static const struct wk_field retry_fields[] = {
     F(uid, STR),
-    {"channels", WK_FIELD_OBJECTS, offsetof(struct list_body, channels), key_fields,
-     WK_COUNT(key_fields), sizeof(struct list_key)},
+    WK_CHANNEL_NAMES(struct list_body, channels),
 };
 #undef F
 
@@ -120,10 +108,8 @@ static void on_list(struct wk_call *c, const wkim_reply *reply)
     int64_t kept_ms = 0, reset = 0;
     struct wk_jsonbuf b;
 
-    if (wkim_reply_code(reply) != WKIM_OK) {
-        wk_answer_code(c->req, wkim_reply_code(reply), wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wkim_reply_string(reply, 0, &cursor);
     wkim_reply_string(reply, 1, &coverage);
     wkim_reply_string_number(reply, 1, 0, &kept_ms);
@@ -174,10 +160,8 @@ static void on_retry(struct wk_call *c, const wkim_reply *reply)
 {
     struct wk_jsonbuf b;
 
-    if (wkim_reply_code(reply) != WKIM_OK) {
-        wk_answer_code(c->req, wkim_reply_code(reply), wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     put_states(&b, reply);
     wk_jsonbuf_char(&b, '}');
@@ -201,20 +185,17 @@ void wk_api_conversation_retry(struct wk_req *r)
     }
     if (!wk_decode_at_most(r, "channels", b.channels.n, WKIM_CONVERSATION_PAGE_MAX))
         return;
-    const struct list_key *keys = b.channels.p;
-    wkim_channel_pos *p = wk_req_alloc(r, b.channels.n * sizeof(*p));
+    const struct wk_channel_name *names = b.channels.p;
 
-    for (size_t i = 0; p && i < b.channels.n; i++) {
-        if (wk_text_blank(keys[i].channel_id) || keys[i].channel_type == 0) {
+    for (size_t i = 0; i < b.channels.n; i++) {
+        if (wk_text_blank(names[i].channel_id) || names[i].channel_type == 0) {
             wk_answer_error(r, "channel_id or channel_type cannot be empty");
             return;
         }
-        p[i] = (wkim_channel_pos){.channel_id = keys[i].channel_id,
-                                  .channel_type = keys[i].channel_type};
     }
-    if (!p)
-        wk_answer_code(r, WKIM_ENOMEM, NULL);
-    else
+    wkim_channel_pos *p = wk_channel_positions(r, &b.channels);
+
+    if (p)
         wk_req_call(&r->call, on_retry,
                     wkim_conversation_retry(wk_req_node(r), b.uid, p, b.channels.n,
                                             wk_req_queue(r), &r->call));

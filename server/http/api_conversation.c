@@ -1,11 +1,9 @@
 /* Conversations: sync, syncByChannels, channels, unread positions, delete. */
 #include "answer.h"
-#include "decode.h"
+#include "channel_body.h"
 #include "reply_json.h"
 #include "route.h"
 #include "text.h"
-
-#include <wkim/conversation.h>
 
 #include <stddef.h>
 
@@ -14,6 +12,7 @@
 #define PAGE_SIZE_DEFAULT 100
 #define PAGE_SIZE_MAX 500
 #define SYNC_CHANNELS_COUNT 15
+#define SYNC_CHANNELS_MAX 10000
 #define MSG_COUNT_MAX 10000
 
 struct sync_body {
@@ -30,16 +29,6 @@ struct channel_body {
     uint8_t channel_type;
 };
 
-struct channel_key {
-    wkim_slice channel_id;
-    uint8_t channel_type;
-};
-
-static const struct wk_field key_fields[] = {
-    WK_FIELD(struct channel_key, channel_id, STR),
-    WK_FIELD(struct channel_key, channel_type, U8),
-};
-
 #define F(name, kind) WK_FIELD(struct sync_body, name, kind)
 static const struct wk_field sync_fields[] = {
     F(uid, STR),       F(version, I64),    F(last_msg_seqs, STR),
@@ -49,8 +38,7 @@ static const struct wk_field sync_fields[] = {
 static const struct wk_field sync_channels_fields[] = {
     F(uid, STR),
     F(msg_count, I64),
-    {"channels", WK_FIELD_OBJECTS, offsetof(struct sync_body, channels), key_fields,
-     WK_COUNT(key_fields), sizeof(struct channel_key)},
+    WK_CHANNEL_NAMES(struct sync_body, channels),
 };
 #undef F
 
@@ -62,13 +50,10 @@ static const struct wk_field channel_fields[] = {
 
 static void on_conversations(struct wk_call *c, const wkim_reply *reply)
 {
-    int code = wkim_reply_code(reply);
     struct wk_jsonbuf b;
 
-    if (code != WKIM_OK) {
-        wk_answer_code(c->req, code, wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     wk_reply_json_conversations(&b, reply);
     wk_answer_json(c->req, &b);
@@ -165,18 +150,12 @@ void wk_api_conversation_sync_channels(struct wk_req *r)
         wk_answer_error(r, "channels cannot be empty");
         return;
     }
-    const struct channel_key *keys = b.channels.p;
-    wkim_channel_pos *p =
-        b.channels.n > SIZE_MAX / sizeof(*p) ? NULL : wk_req_alloc(r, b.channels.n * sizeof(*p));
-
-    if (!p) {
-        wk_answer_code(r, WKIM_ENOMEM, NULL);
+    if (!wk_decode_at_most(r, "channels", b.channels.n, SYNC_CHANNELS_MAX))
         return;
-    }
-    for (size_t i = 0; i < b.channels.n; i++) {
-        p[i].channel_id = keys[i].channel_id;
-        p[i].channel_type = keys[i].channel_type;
-    }
+    wkim_channel_pos *p = wk_channel_positions(r, &b.channels);
+
+    if (!p)
+        return;
     int64_t count = b.msg_count > 0 ? b.msg_count : SYNC_CHANNELS_COUNT;
 
     wk_req_call(&r->call, on_conversations,
@@ -187,13 +166,10 @@ void wk_api_conversation_sync_channels(struct wk_req *r)
 
 static void on_channels(struct wk_call *c, const wkim_reply *reply)
 {
-    int code = wkim_reply_code(reply);
     struct wk_jsonbuf b;
 
-    if (code != WKIM_OK) {
-        wk_answer_code(c->req, code, wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     wk_reply_json_strings(&b, reply, "{\"channel_id\":", ",\"channel_type\":", "}");
     wk_answer_json(c->req, &b);

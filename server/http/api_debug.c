@@ -62,10 +62,8 @@ static void on_message(struct wk_call *c, const wkim_reply *reply)
     wkim_message m;
     struct wk_jsonbuf b;
 
-    if (wkim_reply_code(reply) != WKIM_OK) {
-        wk_answer_code(c->req, wkim_reply_code(reply), wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     if (wkim_reply_message(reply, 0, &m) != WKIM_OK) {
         wk_jsonbuf_lit(&b, "{\"stored\":false,\"copies\":0}");
@@ -122,10 +120,8 @@ static void on_events(struct wk_call *c, const wkim_reply *reply)
     wkim_slice text = {NULL, 0};
     struct wk_jsonbuf b;
 
-    if (wkim_reply_code(reply) != WKIM_OK) {
-        wk_answer_code(c->req, wkim_reply_code(reply), wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wkim_reply_string(reply, 0, &text);
     wk_jsonbuf_init(&b);
     wk_jsonbuf_raw(&b, (const char *)text.p, text.n);

@@ -57,13 +57,10 @@ static int check_channel(struct wk_req *r, wkim_slice channel_id, uint8_t type, 
 
 static void on_deleted(struct wk_call *c, const wkim_reply *reply)
 {
-    int code = wkim_reply_code(reply);
     struct wk_jsonbuf b;
 
-    if (code != WKIM_OK) {
-        wk_answer_code(c->req, code, wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     wk_jsonbuf_lit(&b, "{\"status\":200,\"data\":{\"deleted\":");
     wk_jsonbuf_i64(&b, wkim_reply_number(reply, WKIM_NUMBER_TOTAL));
@@ -106,13 +103,10 @@ void wk_api_message_delete(struct wk_req *r)
 
 static void on_history(struct wk_call *c, const wkim_reply *reply)
 {
-    int code = wkim_reply_code(reply);
     struct wk_jsonbuf b;
 
-    if (code != WKIM_OK) {
-        wk_answer_code(c->req, code, wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     wk_jsonbuf_lit(&b, "{\"status\":200,\"data\":{\"deleted_to_seq\":");
     wk_jsonbuf_i64(&b, wkim_reply_number(reply, WKIM_NUMBER_MESSAGE_SEQ));
@@ -186,13 +180,10 @@ static void on_limits(struct wk_call *c, const wkim_reply *reply)
     static const char *const history[] = {",\"first_message_seq\":", ",\"max_message_seq\":",
                                           ",\"removing\":"};
     struct wk_req *r = c->req;
-    int code = wkim_reply_code(reply);
     struct wk_jsonbuf b;
 
-    if (code != WKIM_OK) {
-        wk_answer_code(r, code, wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     wk_jsonbuf_lit(&b, "{\"channel_id\":");
     wk_jsonbuf_str(&b, wk_req_query(r, "channel_id"));

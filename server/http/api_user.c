@@ -101,13 +101,10 @@ void wk_api_user_device_quit(struct wk_req *r)
 
 static void on_online(struct wk_call *c, const wkim_reply *reply)
 {
-    int code = wkim_reply_code(reply);
     struct wk_jsonbuf b;
 
-    if (code != WKIM_OK) {
-        wk_answer_code(c->req, code, wkim_reply_text(reply));
+    if (wk_answer_failed(c, reply))
         return;
-    }
     wk_jsonbuf_init(&b);
     wk_reply_json_strings(&b, reply, "{\"uid\":", ",\"device_flag\":", ",\"online\":1}");
     wk_answer_json(c->req, &b);

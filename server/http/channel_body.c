@@ -16,6 +16,24 @@ const struct wk_field wk_channel_fields[] = {
 #undef F
 const size_t wk_channel_fields_count = WK_COUNT(wk_channel_fields);
 
+const struct wk_field wk_channel_name_fields[WK_CHANNEL_NAME_FIELDS] = {
+    WK_FIELD(struct wk_channel_name, channel_id, STR),
+    WK_FIELD(struct wk_channel_name, channel_type, U8),
+};
+
+wkim_channel_pos *wk_channel_positions(struct wk_req *r, const struct wk_objects *names)
+{
+    const struct wk_channel_name *name = names->p;
+    wkim_channel_pos *p = wk_req_alloc(r, (names->n + 1) * sizeof(*p));
+
+    for (size_t i = 0; p && i < names->n; i++)
+        p[i] = (wkim_channel_pos){.channel_id = name[i].channel_id,
+                                  .channel_type = name[i].channel_type};
+    if (!p)
+        wk_answer_code(r, WKIM_ENOMEM, NULL);
+    return p;
+}
+
 int wk_channel_body_decode(struct wk_req *r, struct wk_channel_body *b)
 {
     return wk_decode_object(r, "channelReq", wk_channel_fields, wk_channel_fields_count, b);

@@ -4,6 +4,8 @@
 
 #include "decode.h"
 
+#include <wkim/conversation.h>
+
 #define WK_ID_BLANK "频道ID不能为空！"
 #define WK_ID_SPECIAL "频道ID不能包含特殊字符！"
 #define WK_ID_EMPTY "channel_id不能为空！"
@@ -20,6 +22,19 @@ struct wk_channel_body {
 
 /* WKIM_OK, or the request has been answered. */
 int wk_channel_body_decode(struct wk_req *r, struct wk_channel_body *b);
+/* A channel as lists of channels name it. */
+struct wk_channel_name {
+    wkim_slice channel_id;
+    uint8_t channel_type;
+};
+#define WK_CHANNEL_NAME_FIELDS 2
+extern const struct wk_field wk_channel_name_fields[WK_CHANNEL_NAME_FIELDS];
+#define WK_CHANNEL_NAMES(type, member)                                                             \
+    {#member, WK_FIELD_OBJECTS, offsetof(type, member), wk_channel_name_fields,                    \
+     WK_CHANNEL_NAME_FIELDS, sizeof(struct wk_channel_name)}
+/* The names of a list, with message_seq 0; NULL: the request has been answered. */
+wkim_channel_pos *wk_channel_positions(struct wk_req *r, const struct wk_objects *names);
+
 /* What is wrong with a channel to be created, NULL: nothing. */
 const char *wk_channel_body_problem(const struct wk_channel_body *b);
 uint32_t wk_channel_body_flags(const struct wk_channel_body *b); /* WKIM_CHANNEL_* */

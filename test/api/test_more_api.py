@@ -92,6 +92,8 @@ class MoreApi(srv.Running, unittest.TestCase):
                 ("/user/onlinestatus", ["u"] * 100001, "body: at most 100000"),
                 ("/channel/messagesyncbatch", {"login_uid": "u", "items": [{"channel_id": "g", "channel_type": 2}] * 1001},
                  "items: at most 1000"),
+                ("/conversation/syncByChannels", {"uid": "u", "channels": [{"channel_id": "g", "channel_type": 2}] * 10001},
+                 "channels: at most 10000"),
                 ("/conversation/retry", {"uid": "u", "channels": [{"channel_id": "g", "channel_type": 2}] * 1001},
                  "channels: at most 1000")):
             with self.subTest(path=path):

@@ -272,6 +272,21 @@ class Members(Base):
         self.assertEqual([m["channel_id"] for m in found], ["g____cmd"])
         self.assertEqual(server.post("/message/sync", {"uid": "eve", "message_seq": 0, "limit": 10})[1], [])
 
+    def test_events_and_other_types_reach_members_of_the_source(self):
+        self.source.say(("getSubscribers", "news", 6), ["bob"])
+        self.source.group("g", ["ann", "bob"])
+        server = self.node()
+        ann, bob = self.connect(server, "ann"), self.connect(server, "bob")
+        self.assertEqual(self.reason(ann, "news", 6), SUCCESS)    # nobody need be a member there
+        self.assertIsNotNone(bob.wait("RECV", channelId="news"))
+        self.assertEqual({a[0] for a in self.source.asked if a[1] == "news"}, {"getSubscribers"})
+        self.api_send(server, "g", from_uid="ann", is_stream=1, client_msg_no="m1")
+        status, answer = server.post("/message/event", {
+            "channel_id": "g", "channel_type": 2, "client_msg_no": "m1", "event_id": "e1",
+            "event_type": "stream.delta", "payload": {"kind": "text", "delta": "hi"}})
+        self.assertEqual(status, 200, answer)
+        self.assertIsNotNone(bob.wait("EVENT"))
+
     def test_persons_have_the_lists_of_the_receiver(self):
         self.source.say(("getBlacklist", "bob", 1), ["ann"])
         self.source.say(("getWhitelist", "cat", 1), ["ann"])

@@ -380,6 +380,8 @@ static void rules_across_keys_name_key_reason_and_source(void **state)
         {"auth.users", "a:b:[slots:r]",
          "0 config: auth.users[0]: unknown resource \"slots\" (known:"},
         {"webhook.focusEvents", "msg.offlin", "0 config: webhook.focusEvents[0]: unknown event"},
+        {"datasource.membersOn", "true",
+         "1 config: datasource.addr: required when datasource.membersOn is true"},
         {"timingWheelSize", "7",
          "0 config: timingWheelSize: has no effect (timers here have no wheel) [wk.yaml:3]\n"},
     };

@@ -114,12 +114,38 @@ static void put_duration(struct wk_jsonbuf *b, const struct wk_http_count *count
     wk_jsonbuf_char(b, '\n');
 }
 
+/* Some routes are served on the API port and on the operator port: one row for both, told with the
+ * first of them.  0: it is not the first. */
+static int sum_of_both_ports(const struct wk_http *h, size_t i, struct wk_http_count *sum)
+{
+    memset(sum, 0, sizeof(*sum));
+    for (size_t k = 0; k < wk_routes_count; k++) {
+        const struct wk_http_count *c = &h->counts[k];
+
+        if (strcmp(wk_routes[k].path, wk_routes[i].path) != 0 ||
+            strcmp(wk_routes[k].method, wk_routes[i].method) != 0)
+            continue;
+        if (k < i)
+            return 0;
+        for (size_t n = 0; n < 6; n++)
+            add(&sum->by_class[n], look(&c->by_class[n]));
+        for (size_t n = 0; n < WK_HTTP_BUCKETS; n++)
+            add(&sum->bucket[n], look(&c->bucket[n]));
+        add(&sum->sum_us, look(&c->sum_us));
+    }
+    return 1;
+}
+
 static void put_routes(struct wk_jsonbuf *b, const struct wk_http *h,
                        void (*put)(struct wk_jsonbuf *b, const struct wk_http_count *count,
                                    const char *method, const char *path))
 {
-    for (size_t i = 0; i < wk_routes_count; i++)
-        put(b, &h->counts[i], wk_routes[i].method, wk_routes[i].path);
+    for (size_t i = 0; i < wk_routes_count; i++) {
+        struct wk_http_count sum;
+
+        if (sum_of_both_ports(h, i, &sum))
+            put(b, &sum, wk_routes[i].method, wk_routes[i].path);
+    }
     put(b, &h->counts[wk_routes_count], "ANY", "unknown");
 }
 

@@ -101,7 +101,9 @@ static void look(struct wk_process_view *v, struct wk_http *h)
     v->open_fds = open_descriptors();
     read_stat(v);
     v->start_s = (double)h->start_ms / 1e3;
-    v->heap = (double)mallinfo2().uordblks;
+    struct mallinfo2 heap = mallinfo2();
+
+    v->heap = (double)(heap.uordblks + heap.hblkhd);
     v->cpu_percent = cpu_percent(h, v->cpu_s);
     if (wkim_node_stats_get(h->node, &s) == WKIM_OK) {
         v->bytes_in = (double)s.in_bytes;

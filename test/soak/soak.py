@@ -96,7 +96,11 @@ def run_traffic(server, monitor, minutes, seed, problems):
         if time.monotonic() > end + 150:
             problems.append("a load client does not end")
             break
-        monitor.look()
+        try:
+            monitor.look()
+        except (OSError, test_metrics.Bad) as e:
+            problems.append("/metrics: %s" % e)
+            continue
         s = monitor.samples[-1]
         if time.monotonic() - told > 60:
             told = time.monotonic()

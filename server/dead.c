@@ -14,6 +14,7 @@
 #define FILES 8 /* bytes_max is this many files of letters */
 #define FILE_BYTES_MIN 65536
 #define FILE_BYTES_MAX 67108864
+#define SAY_AGAIN_S 10
 #define HEAD_BYTES 512 /* of a line, and of a settled one in the list */
 
 struct wk_dead {
@@ -25,6 +26,7 @@ struct wk_dead {
     size_t n_files;
     struct wk_dead_stats stats;
     uint64_t marks_from; /* no letter before this one is marked */
+    uint64_t told_s;     /* when the log last heard that a letter cannot be written */
     bool to_sync;        /* letters of the last file */
 };
 
@@ -235,14 +237,21 @@ static int add(struct wk_dead *d, const wkim_hook_request *r, uint64_t time_s)
 
 int wk_dead_add(struct wk_dead *d, const wkim_hook_request *r, uint64_t time_s)
 {
+    bool tell;
+
     (void)pthread_mutex_lock(&d->lock);
     int rc = add(d, r, time_s), e = errno;
 
     d->to_sync = d->to_sync || rc == WKIM_OK;
-    d->stats.lost += rc != WKIM_OK;
+    d->stats.lost += rc == WKIM_ETOOBIG;
+    /* What may go later comes again each second. */
+    tell = rc == WKIM_ETOOBIG || (rc != WKIM_OK && time_s >= d->told_s + SAY_AGAIN_S);
+    if (tell && rc != WKIM_ETOOBIG)
+        d->told_s = time_s;
     (void)pthread_mutex_unlock(&d->lock);
-    if (rc != WKIM_OK)
-        wk_log_say(d->log, WKIM_LOG_ERROR, "webhook_dead_letter_lost",
+    if (tell)
+        wk_log_say(d->log, WKIM_LOG_ERROR,
+                   rc == WKIM_ETOOBIG ? "webhook_dead_letter_lost" : "webhook_dead_letter_waits",
                    "event=%.*s delivery=%.*s bytes=%zu reason=\"%s\"", (int)r->event.n,
                    (const char *)r->event.p, (int)r->delivery.n, (const char *)r->delivery.p,
                    r->body.n, strerror(e));

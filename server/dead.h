@@ -26,7 +26,7 @@ struct wk_dead_item {
 struct wk_dead_stats {
     uint64_t letters, marked, bytes;
     uint64_t dropped; /* by the limit, since the start */
-    uint64_t lost;    /* could not be written */
+    uint64_t lost;    /* larger than the limit */
 };
 
 /* Makes the folder, reads what is there; a last line cut off by a crash is removed. */
@@ -34,7 +34,8 @@ int wk_dead_open(struct wk_dead **out, const char *dir, uint64_t bytes_max, stru
                  wkim_error *err);
 void wk_dead_close(struct wk_dead *d); /* NULL allowed */
 
-/* Appended, but safe from a power cut only after wk_dead_sync.  A failure is counted and logged. */
+/* Appended, but safe from a power cut only after wk_dead_sync.  WKIM_ETOOBIG: it can never be kept
+ * and is counted as lost; WKIM_EIO, WKIM_ENOMEM: perhaps later.  Logged. */
 int wk_dead_add(struct wk_dead *d, const wkim_hook_request *r, uint64_t time_s);
 void wk_dead_sync(struct wk_dead *d);
 /* WKIM_OK, WKIM_ENOTFOUND, WKIM_EIO, WKIM_ENOMEM.  *body is owned (free); NULL: not wanted. */

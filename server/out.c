@@ -276,7 +276,12 @@ static void take(struct wk_out *o, struct turn *t, wkim_reply *reply)
         return;
     }
     if (r.dead) {
-        (void)wk_dead_add(o->dead, &r, (uint64_t)time(NULL));
+        int rc = wk_dead_add(o->dead, &r, (uint64_t)time(NULL));
+
+        if (rc != WKIM_OK && rc != WKIM_ETOOBIG) { /* perhaps there is room later */
+            wkim_hook_answer(reply, 0);
+            return;
+        }
         t->dead[t->n_dead++] = reply;
         if (t->n_dead == TURN_DEAD_MAX)
             end_turn(o, t);

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/logger.h"
+#include "base/metric.h"
 #include "proto/record.h"
 #include "shard/shard.h"
 
@@ -129,8 +130,8 @@ struct wk_webhook_counts {
     _Atomic uint64_t ok, failed, retry_dropped, overflow_dropped;
     _Atomic uint64_t waiting;   /* messages, lists, entries */
     _Atomic uint64_t unsaved;   /* of them, those without a row: the end of the node is theirs */
-    _Atomic uint64_t busy_ms;   /* sum over answered requests */
     _Atomic uint64_t oldest_ms; /* when the oldest request under way was made; 0: none */
+    struct wk_histogram duration; /* of answered requests, WK_BOUNDS_SECONDS */
 };
 
 struct wk_webhook;

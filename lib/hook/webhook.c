@@ -113,7 +113,7 @@ void wk_webhook_answer(struct wk_webhook *w, struct wk_webhook_request *r, uint6
 
     r->out = false;
     if (!r->dead) {
-        c->busy_ms += now_ms - r->sent_ms;
+        wk_histogram_add(&c->duration, WK_BOUNDS_SECONDS, (now_ms - r->sent_ms) * 1000);
         *(r->ok ? &c->ok : &c->failed) += 1;
     }
     if (r->ok) {

@@ -1,4 +1,5 @@
 #include "node/hook.h"
+#include <stdio.h>
 #include <wkim/hook.h>
 #include "base/error.h"
 #include "hook/hook.h"
@@ -347,6 +348,7 @@ void wk_node_hook_free(struct wkim_node *n)
 
 struct totals {
     struct wk_webhook_counts c[WK_WEBHOOK_EVENTS];
+    struct wk_histogram duration[WK_WEBHOOK_EVENTS];
     uint64_t oldest_ms;
 };
 
@@ -368,7 +370,7 @@ static void add_up(const struct wkim_node *n, struct totals *t)
             t->c[e].retry_dropped += look(&c->retry_dropped);
             t->c[e].overflow_dropped += look(&c->overflow_dropped);
             t->c[e].waiting += look(&c->waiting);
-            t->c[e].busy_ms += look(&c->busy_ms);
+            wk_metric_sum(&t->duration[e], &c->duration, sizeof(c->duration));
             if (oldest && (!t->oldest_ms || oldest < t->oldest_ms))
                 t->oldest_ms = oldest;
         }
@@ -388,6 +390,23 @@ static void row(struct wk_buf *b, const char *name, int event, const char *label
         wk_buf_printf(b, ",%s=\"%s\"", label, value);
     wk_buf_printf(b, "} %llu\n", (unsigned long long)v);
 }
+
+static const char *event_label(unsigned i, uint64_t value, char *room, size_t n)
+{
+    (void)value;
+    (void)snprintf(room, n, "event=\"%s\"", wk_webhook_event_name((int)i));
+    return room;
+}
+
+static const struct wk_metric duration_family = {
+    .name = "wkim_webhook_duration_seconds",
+    .help = "time webhook requests took, failed ones too",
+    .off = offsetof(struct totals, duration),
+    .labels = event_label,
+    .values = WK_WEBHOOK_EVENTS,
+    .kind = WK_HISTOGRAM,
+    .bounds = WK_BOUNDS_SECONDS,
+};
 
 void wk_node_hook_metrics(const struct wkim_node *n, struct wk_buf *b)
 {
@@ -410,14 +429,7 @@ void wk_node_hook_metrics(const struct wkim_node *n, struct wk_buf *b)
         row(b, "wkim_webhook_dropped_total", e, "reason", "attempts", t.c[e].retry_dropped);
         row(b, "wkim_webhook_dropped_total", e, "reason", "queue_full", t.c[e].overflow_dropped);
     }
-    head(b, "wkim_webhook_duration_seconds", "summary", "time webhook requests took");
-    for (int e = 0; e < WK_WEBHOOK_EVENTS; e++) {
-        const char *name = wk_webhook_event_name(e);
-        wk_buf_printf(b, "wkim_webhook_duration_seconds_sum{event=\"%s\"} %llu.%03llu\n", name,
-                      (unsigned long long)(t.c[e].busy_ms / 1000),
-                      (unsigned long long)(t.c[e].busy_ms % 1000));
-        row(b, "wkim_webhook_duration_seconds_count", e, NULL, NULL, t.c[e].ok + t.c[e].failed);
-    }
+    wk_metric_put(b, &duration_family, &t);
     head(b, "wkim_webhook_oldest_seconds", "gauge",
          "age of the oldest webhook request not yet delivered");
     wk_buf_printf(

@@ -34,7 +34,7 @@ void wk_metrics_webhook(struct wk_jsonbuf *b, struct wk_http *h)
     put_one(b, "wkim_webhook_dead_dropped_total", "counter",
             "Given-up requests that webhook.deadMaxBytes had no room for.", s.dropped);
     put_one(b, "wkim_webhook_dead_lost_total", "counter",
-            "Given-up requests that could not be written.", s.lost);
+            "Given-up requests larger than webhook.deadMaxBytes.", s.lost);
     wk_metric_head(b, "wkim_webhook_replays_total", "counter", "Given-up requests sent again.");
     put(b, "wkim_webhook_replays_total", "{result=\"ok\"}", v.replays_ok);
     put(b, "wkim_webhook_replays_total", "{result=\"error\"}", v.replays_failed);

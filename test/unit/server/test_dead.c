@@ -214,6 +214,28 @@ static void a_letter_beyond_the_limit_is_lost_aloud(void **state)
     wk_dead_close(d);
 }
 
+static void a_letter_that_cannot_be_written_may_come_again(void **state)
+{
+    struct wk_dead_stats s;
+    struct wk_dead *d = open_dead(1 << 20);
+    char path[128];
+
+    (void)state;
+    /* A folder where the file should be: nobody can write it, root included. */
+    (void)snprintf(path, sizeof(path), "%s/0000000000000001.jsonl", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(add_letter(d, "msg.notify", "[1]"), WKIM_EIO);
+    assert_int_equal(warnings, 1);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(add_letter(d, "msg.notify", "[1]"), WKIM_OK);
+    expect(d, 1, "msg.notify", "[1]");
+    wk_dead_stats_get(d, &s);
+    assert_int_equal(s.lost, 0);
+    assert_int_equal(s.letters, 1);
+    wk_dead_close(d);
+}
+
 static void file_text(const char *name, const char *how, const char *content)
 {
     char path[128];
@@ -306,6 +328,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_oldest_file_makes_room_and_its_letters_are_counted,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_letter_beyond_the_limit_is_lost_aloud, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_letter_that_cannot_be_written_may_come_again, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_line_cut_off_by_a_crash_is_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(strange_files_and_lines_do_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(marks_come_back_oldest_first, setup, teardown),

@@ -220,10 +220,11 @@ void sim_pull_step(struct sim_node *n, uint32_t group, uint64_t number)
                            src->clock.stopped_until <= s->now &&
                            sim_net_open(&s->net, (unsigned)n->id - 1, (unsigned)src->id - 1);
     if (reachable && --g->pull.chunks == 0) {
-        if (from->applied < g->now.applied) /* nothing to gain; the core decides what is next */
-            pull_end(n, group, false);
-        else
-            pull_store(n, group, from);
+        /* What was pulled before may be newer than the source's state.  Then only the log takes the
+         * offered position: a refusal would be repeated for ever where the leader cannot commit, and
+         * so not apply, without this replica. */
+        const struct sim_state own = g->now;
+        pull_store(n, group, from->applied < own.applied ? &own : from);
         return;
     }
     if (!reachable && ++g->pull.tries > PULL_TRIES) {

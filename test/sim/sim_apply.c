@@ -220,9 +220,9 @@ void sim_pull_step(struct sim_node *n, uint32_t group, uint64_t number)
                            src->clock.stopped_until <= s->now &&
                            sim_net_open(&s->net, (unsigned)n->id - 1, (unsigned)src->id - 1);
     if (reachable && --g->pull.chunks == 0) {
-        /* What was pulled before may be newer than the source's state.  Then only the log takes the
-         * offered position: a refusal would be repeated for ever where the leader cannot commit, and
-         * so not apply, without this replica. */
+        /* What was pulled before may be newer than the source's state.  Then only the log takes
+         * the offered position: a refusal would be repeated for ever where the leader cannot
+         * commit, and so not apply, without this replica. */
         const struct sim_state own = g->now;
         pull_store(n, group, from->applied < own.applied ? &own : from);
         return;

@@ -5,6 +5,7 @@ usage: python3 test/api/test_retention.py        (build/wkim-server; WKIM_SERVER
 """
 import base64
 import http.server
+import random
 import threading
 import time
 import unittest
@@ -158,6 +159,31 @@ class Retention(srv.Running, unittest.TestCase):
         self.ok(server, "/message/delete", {**G, "message_seqs": [2, 3]})
         self.send(server, number="later")
         self.until(lambda: any(b'"later0"' in b for b in got))
+
+    def test_killed_while_it_erases_it_goes_on(self):
+        """Small steps, so that every kill finds some of the rows gone and others not."""
+        server = self.ready({"retention": {"maxTrimMessages": 20}})
+        ann = wkproto.Client(server.tcp, "ann")
+        for i in range(4000):
+            ann.send("g", 2, "k%d" % i, number="k%d" % i)
+            if i % 500 == 499:
+                acks = [ann.wait("SENDACK") for _ in range(500)]
+                self.assertEqual({a["reasonCode"] for a in acks}, {1})
+        ann.close()
+        self.ok(server, "/messages/retention", {**G, "through_seq": 3990})
+        left, rounds = [], 0
+        while self.limits(server)["removing"] and rounds < 8:
+            time.sleep(random.uniform(0.01, 0.2))
+            left.append(self.limits(server)["removing"])
+            server.kill()
+            server.start()
+            rounds += 1
+            self.assertEqual(self.seqs(server), (list(range(3991, 4001)), 0))
+            self.assertEqual(self.seqs(server, start_message_seq=1, pull_mode=1, limit=3), ([3991, 3992, 3993], 1))
+        self.assertEqual(left, sorted(left, reverse=True))  # what is gone stays gone
+        self.removed(server)
+        self.assertGreater(rounds, 1)
+        self.assertEqual(self.send(server)[0]["message_seq"], 4001)
 
     # ---- limits
     def test_limits_of_the_node_and_of_a_channel(self):

@@ -1,0 +1,210 @@
+/* The n-th allocation fails while messages are deleted and histories are cut: the call is answered,
+ * what was answered with success holds, the work in the background comes to its end, nothing
+ * leaks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include <wkim/channel.h>
+#include "cluster.h"
+#include "oom.h"
+
+#define ALLOCATIONS_MAX 600
+#define MESSAGES 6
+
+static struct cl c;
+static unsigned no;
+
+static void repair(void)
+{
+    if (wk_cluster_ready(c.cluster) != c.opt.slots)
+        cl_restart(&c, true);
+    for (int i = 0; i < 20; i++)
+        cl_advance(&c, 600);
+}
+
+static void expect_known_code(int code)
+{
+    if (code != WKIM_OK && code != WKIM_ENOMEM && code != WKIM_EIO && code != WKIM_EBUSY)
+        fail_msg("unexpected answer %s", wkim_err_name(code));
+}
+
+static void fill(char group[24])
+{
+    snprintf(group, 24, "g%u", ++no);
+    for (int i = 0; i < MESSAGES; i++) {
+        char number[8];
+        snprintf(number, sizeof(number), "n%d", i);
+        const struct cl_answer a = cl_send(&c, &(struct cl_send){ .from = "u",
+                                                                  .type = WKIM_CHANNEL_GROUP,
+                                                                  .to = group, .no = number,
+                                                                  .expire_s = i == 3 ? UINT32_MAX : 0,
+                                                                  .api = true });
+        assert_int_equal(a.number[1], i + 1);
+    }
+}
+
+static void expect_history(const char *group, const char *seqs)
+{
+    char got[64];
+
+    cl_history(&c, WKIM_CHANNEL_GROUP, group, 0, 0, 100, false, got, sizeof(got), NULL);
+    assert_string_equal(got, seqs);
+}
+
+/* Begins the call with the n-th allocation failing; false: that many were not made. */
+static bool failing(uint64_t n, uint16_t op, const char *group, struct wk_buf *in, int *code)
+{
+    struct cl_call call;
+
+    cl_begin(&c, &call, op, cl_slot(&c, group), in);
+    oom_fail_at(n);
+    struct cl_answer a = cl_take(&c, &call);
+    cl_settle(&c);
+    cl_advance(&c, 50); /* the keeper's steps belong to it */
+    cl_advance(&c, 50);
+    bool hit = oom_hit();
+    oom_fail_at(0);
+    cl_answer_fini(&a);
+    expect_known_code(a.code);
+    *code = a.code;
+    return hit;
+}
+
+static void delete_messages(void **state)
+{
+    (void)state;
+    bool more = true;
+
+    for (uint64_t n = 1; more && n < ALLOCATIONS_MAX; n++) {
+        struct wk_buf b = WK_BUF_INIT;
+        char group[24];
+        int code;
+        fill(group);
+        for (int again = 0; again < 2; again++) {
+            wk_buf_clear(&b);
+            im_channel_key_encode(&b, WKIM_CHANNEL_GROUP, wk_str(group));
+            wk_buf_u8(&b, 0);
+            wk_buf_varint(&b, 1);
+            wk_buf_u64(&b, 2);
+            wk_buf_varint(&b, 0);
+            wk_buf_varint(&b, 1);
+            wk_buf_str(&b, wk_str("n4"));
+            if (again)
+                assert_int_equal(cl_do_code(&c, IM_DELETE, cl_slot(&c, group), &b), WKIM_OK);
+            else
+                more = failing(n, IM_DELETE, group, &b, &code);
+            repair();
+            if (again || code == WKIM_OK)
+                expect_history(group, "1,3,4,6");
+        }
+    }
+    assert_false(more);
+}
+
+static void cut_a_history(void **state)
+{
+    (void)state;
+    bool more = true;
+
+    for (uint64_t n = 1; more && n < ALLOCATIONS_MAX; n++) {
+        struct wk_buf b = WK_BUF_INIT;
+        char group[24];
+        int code;
+        fill(group);
+        im_channel_key_encode(&b, WKIM_CHANNEL_GROUP, wk_str(group));
+        wk_buf_u64(&b, 4);
+        for (int i = 0; i < 3; i++)
+            wk_buf_u64(&b, 0);
+        more = failing(n, IM_TRIM, group, &b, &code);
+        repair();
+        if (code == WKIM_OK)
+            expect_history(group, "5,6");
+        b = (struct wk_buf)WK_BUF_INIT;
+        im_channel_key_encode(&b, WKIM_CHANNEL_GROUP, wk_str(group));
+        struct cl_answer a = cl_do(&c, IM_LIMITS_GET, cl_slot(&c, group), &b);
+        struct wk_cursor cur = wk_cursor(wk_buf_slice(&a.out));
+        for (int i = 0; i < 2; i++) {
+            (void)wk_cursor_str(&cur);
+            (void)wk_cursor_bytes(&cur, 24);
+        }
+        (void)wk_cursor_str(&cur);
+        (void)wk_cursor_bytes(&cur, 16);
+        assert_int_equal(wk_cursor_u64(&cur), 0); /* everything was erased in the end */
+        assert_false(cur.bad);
+        cl_answer_fini(&a);
+    }
+    assert_false(more);
+}
+
+static void set_limits_and_enforce_them(void **state)
+{
+    (void)state;
+    bool more = true;
+
+    for (uint64_t n = 1; more && n < ALLOCATIONS_MAX; n++) {
+        struct wk_buf b = WK_BUF_INIT;
+        char group[24];
+        int code;
+        fill(group);
+        im_channel_key_encode(&b, WKIM_CHANNEL_GROUP, wk_str(group));
+        wk_buf_u8(&b, WK_KEEP_MESSAGES | WK_KEEP_BYTES);
+        wk_buf_u64(&b, 0);
+        wk_buf_u64(&b, 3);
+        wk_buf_u64(&b, 1000000);
+        more = failing(n, IM_LIMITS_SET, group, &b, &code);
+        repair();
+        for (int i = 0; i < 5; i++)
+            cl_advance(&c, 2000);
+        if (code == WKIM_OK)
+            expect_history(group, "4,5,6");
+    }
+    assert_false(more);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    cl_new(&c, &(struct cl_options){ .shards = 1, .slots = 2,
+                                     .retention = { .on = true, .batch = 100, .trim = 1000,
+                                                    .scan_ms = 1000 } });
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cl_free(&c);
+    return 0;
+}
+
+static size_t live_before;
+
+static int group_setup(void **state)
+{
+    (void)state;
+    live_before = oom_live();
+    return 0;
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    if (oom_live() == live_before)
+        return 0;
+    fprintf(stderr, "%zu blocks leaked\n", oom_live() - live_before);
+    return -1;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    oom_install();
+    const struct CMUnitTest tests[] = {
+        T(delete_messages),
+        T(cut_a_history),
+        T(set_limits_and_enforce_them),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

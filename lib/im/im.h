@@ -183,6 +183,7 @@ struct im_options {
 /* Of one shard; read with im_count. */
 #define IM_TYPES 16 /* channel types by number; the last: all others */
 #define IM_OPS 128  /* enum im_op */
+enum im_removed { IM_REMOVED_HISTORY, IM_REMOVED_EXPIRED, IM_REMOVED_DELETED, IM_REMOVED };
 struct im_counters {
     uint64_t users, devices;          /* online */
     uint64_t channels, evicted;       /* in memory; dropped for others */
@@ -194,6 +195,10 @@ struct im_counters {
     uint64_t members_added;
     uint64_t effects;                 /* of other slots, under way */
     uint64_t deliveries;              /* long ones under way and those behind them */
+    uint64_t removed[IM_REMOVED];     /* messages, by why */
+    uint64_t trims;                   /* histories that were over a limit */
+    uint64_t keep_failed;             /* steps in the background that are tried again */
+    uint64_t erasing;                 /* slots with rows to be erased */
     struct wk_histogram recipients;   /* receivers of a message, online or not */
     struct wk_histogram conv_sync;    /* us */
 };
@@ -245,13 +250,6 @@ void im_conn_gone(struct im *im, struct im_conn *c); /* unregister; @shard of th
 
 /* No more background work is started; any thread. */
 void im_keep_stop(struct im *im);
-struct im_keep_counts {
-    uint64_t erased;  /* messages whose rows left the store */
-    uint64_t trims;   /* floors raised by limits */
-    uint64_t expired; /* messages deleted because their time was over */
-    uint64_t failed;  /* steps that did not work and are tried again */
-};
-struct im_keep_counts im_keep_counts(const struct im *im); /* any thread */
 
 /* Every delta of an event is in the log; any thread. */
 bool im_events_saved(const struct im *im);

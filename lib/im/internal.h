@@ -200,7 +200,6 @@ struct im {
     _Atomic uint64_t backlog_bytes; /* of messages in long deliveries */
     _Atomic bool keep_stopped;
     _Atomic uint64_t keep_epoch, keep_unflushed; /* erased since the store was flushed for it */
-    _Atomic uint64_t keep_erased, keep_trims, keep_expired, keep_failed;
     struct im_shard *shards;
 };
 

@@ -84,15 +84,29 @@ static void take_position(struct im_keep *keep, struct im_look *l, uint64_t now_
     l->cursor = (struct wk_buf)WK_BUF_INIT;
 }
 
-static void count(struct im *im, const struct step *st)
+static struct im_counters *counters(const struct im_keeper *k)
 {
+    return &k->im->shards[k->shard->index].count;
+}
+
+static void count(const struct step *st)
+{
+    struct im_counters *c = counters(st->k);
+
     if (st->rc != WKIM_OK) {
-        atomic_fetch_add_explicit(&im->keep_failed, 1, memory_order_relaxed);
+        wk_count(&c->keep_failed, 1);
         return;
     }
-    atomic_fetch_add_explicit(&im->keep_erased, st->look.erase, memory_order_relaxed);
-    atomic_fetch_add_explicit(&im->keep_unflushed, st->look.erase, memory_order_relaxed);
-    atomic_fetch_add_explicit(&im->keep_expired, st->look.over, memory_order_relaxed);
+    wk_count(&c->removed[IM_REMOVED_HISTORY], st->look.erase);
+    wk_count(&c->removed[IM_REMOVED_EXPIRED], st->look.over);
+    atomic_fetch_add_explicit(&st->k->im->keep_unflushed, st->look.erase, memory_order_relaxed);
+}
+
+static void set_erasing(struct im_slot *is, bool erasing)
+{
+    if (is->keep.erasing != erasing)
+        wk_count(&is->count->erasing, erasing ? 1 : (uint64_t)-1);
+    is->keep.erasing = erasing;
 }
 
 static void finish(struct step *st)
@@ -104,9 +118,9 @@ static void finish(struct step *st)
     if (st->rc != WKIM_OK)
         rest = RETRY_MS;
     rest = rest < PAUSE_MIN_MS ? PAUSE_MIN_MS : rest > PAUSE_MAX_MS ? PAUSE_MAX_MS : rest;
-    count(k->im, st);
+    count(st);
     if (is && st->kind == STEP_ERASE && st->rc == WKIM_OK && !st->look.more)
-        is->keep.erasing = false;
+        set_erasing(is, false);
     if (is && st->kind == STEP_PASS && st->rc == WKIM_OK)
         take_position(&is->keep, &st->look, now, k->im->opt.retention.scan_ms);
     if (is) { /* the others first */
@@ -162,7 +176,7 @@ static void send_one(struct step *st, uint16_t op, wkim_slice body)
     kc->call.origin = st->k->shard;
     st->waiting++;
     if (op == IM_TRIM)
-        atomic_fetch_add_explicit(&st->k->im->keep_trims, 1, memory_order_relaxed);
+        wk_count(&counters(st->k)->trims, 1);
     wk_call_send(st->k->im->opt.cluster, &kc->call);
 }
 
@@ -303,7 +317,7 @@ void im_keep_wake(struct im_slot *is)
 
     uint64_t now = k->shard->now_ms;
 
-    is->keep.erasing = true;
+    set_erasing(is, true);
     /* A rest that is under way stays one. */
     if (!k->step && !stopped(k) && (!k->timer.pos || k->timer.at_ms > now + PAUSE_MAX_MS))
         later(k, now);
@@ -326,6 +340,7 @@ void im_keep_lead(struct im_slot *is)
 
 void im_keep_close(struct im_slot *is)
 {
+    set_erasing(is, false);
     wk_list_remove(&is->keep.link);
     wk_buf_fini(&is->keep.cursor);
 }
@@ -366,14 +381,4 @@ void im_keep_free(struct im *im)
 void im_keep_stop(struct im *im)
 {
     atomic_store(&im->keep_stopped, true);
-}
-
-struct im_keep_counts im_keep_counts(const struct im *im)
-{
-    return (struct im_keep_counts){
-        .erased = atomic_load_explicit(&im->keep_erased, memory_order_relaxed),
-        .trims = atomic_load_explicit(&im->keep_trims, memory_order_relaxed),
-        .expired = atomic_load_explicit(&im->keep_expired, memory_order_relaxed),
-        .failed = atomic_load_explicit(&im->keep_failed, memory_order_relaxed),
-    };
 }

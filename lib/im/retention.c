@@ -420,6 +420,7 @@ bool im_drop_applied(struct im_slot *is, struct wk_call *c)
         im_channel_key_encode(&b, key.type, key.id);
         wk_buf_str(&b, no);
     }
+    wk_count(&is->count->removed[IM_REMOVED_DELETED], c->number[0]);
     struct wk_blob *in = b.n && !b.oom ? wk_blob_copy(b.p, b.n) : NULL;
     if (!in) {
         c->code = b.n || b.oom ? WKIM_ENOMEM : WKIM_OK;

@@ -65,6 +65,7 @@ FIXED(MEMORY, "area=\"memtables\"", "area=\"block_cache\"", "area=\"log_cache\""
 FIXED(SLOT_GROUP, "group=\"slot\"")
 FIXED(WON, "group=\"slot\",result=\"won\"")
 FIXED(ONLINE, "state=\"online\"")
+FIXED(REMOVED, "reason=\"history\"", "reason=\"expired\"", "reason=\"deleted\"")
 FIXED(QUEUE, "queue=\"api_calls\"", "queue=\"readers\"", "queue=\"outbox\"", "queue=\"slot_calls\"")
 FIXED(BOUNDED_QUEUE, "queue=\"api_calls\"", "queue=\"readers\"")
 FIXED(POOL, "pool=\"shard\"")

@@ -121,7 +121,7 @@ static void database(struct wk_rocks_options *o, int threads)
 
 /* Messages of a channel arrive in order: remembering per prefix where the last one went spares the
  * search from the top.  The C API has no function for it; without it inserts are only slower.
- * Hints and range tombstones do not go together: see add_message_range in rocks.c. */
+ * Hints and range tombstones do not go together: see add_range in rocks.c. */
 static void set_insert_hints(rocksdb_options_t **family)
 {
     char text[96], *failed = NULL;

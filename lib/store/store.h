@@ -208,8 +208,7 @@ void wk_row_delete(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice ke
 /* Keys from `from` up to, without, `end`; its cost does not depend on how many there could be. */
 void wk_row_delete_range(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice from,
                          wkim_slice end);
-/* Every key with the prefix, those of this transaction included.  For rare calls: reads of the
- * table become slower with each until it is merged away. */
+/* Every key with the prefix. */
 void wk_row_delete_prefix(struct wk_txn *t, uint32_t slot, uint8_t table, wkim_slice prefix);
 int wk_row_get(struct wk_store *s, uint32_t slot, uint8_t table, wkim_slice key,
                struct wk_buf *out);

@@ -19,8 +19,8 @@ static void repair(void)
 {
     if (wk_cluster_ready(c.cluster) != c.opt.slots)
         cl_restart(&c, true);
-    for (int i = 0; i < 20; i++)
-        cl_advance(&c, 600);
+    for (int i = 0; i < 8; i++)
+        cl_advance(&c, 1200);
 }
 
 static void expect_known_code(int code)
@@ -35,11 +35,10 @@ static void fill(char group[24])
     for (int i = 0; i < MESSAGES; i++) {
         char number[8];
         snprintf(number, sizeof(number), "n%d", i);
-        const struct cl_answer a = cl_send(&c, &(struct cl_send){ .from = "u",
-                                                                  .type = WKIM_CHANNEL_GROUP,
-                                                                  .to = group, .no = number,
-                                                                  .expire_s = i == 3 ? UINT32_MAX : 0,
-                                                                  .api = true });
+        const struct cl_send s = { .from = "u", .type = WKIM_CHANNEL_GROUP, .to = group,
+                                   .no = number, .expire_s = i == 3 ? UINT32_MAX : 0,
+                                   .api = true };
+        const struct cl_answer a = cl_send(&c, &s);
         assert_int_equal(a.number[1], i + 1);
     }
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include "fixture.h"
+#include "base/clock.h"
 
 static const struct wk_channel_key g1 = { 2, { (const uint8_t *)"g1", 2 } };
 
@@ -269,6 +270,40 @@ static void damaged_table_files_are_reported(void **state)
     }
 }
 
+/* Half of the rows belong to another channel, so that no file may go as a whole. */
+static void deleted_messages_give_their_space_back(void **state)
+{
+    struct fixture *f = *state;
+    const struct wk_channel_key other = { 2, WK_LIT("other") };
+    struct wk_store_stats st;
+    struct wk_rng r;
+    uint64_t text[40], end;
+
+    wk_rng_seed(&r, 1);
+    for (uint64_t seq = 1; seq <= 20000; seq++) {
+        for (size_t i = 0; i < 40; i++)
+            text[i] = wk_rng_next(&r);
+        wk_message_put(f->txn, 5, &g1, seq, wk_slice(text, sizeof(text)));
+        wk_message_put(f->txn, 5, &other, seq, wk_slice(text, sizeof(text)));
+        if (seq % 100 == 0)
+            assert_int_equal(wk_txn_commit(f->txn, NULL), WKIM_OK);
+    }
+    assert_int_equal(wk_store_flush(f->store, NULL), WKIM_OK);
+    wk_store_stats(f->store, &st);
+    const uint64_t full = st.disk_bytes;
+    for (uint64_t seq = 1; seq <= 19900; seq++) {
+        wk_message_delete(f->txn, 5, &g1, seq);
+        if (seq % 100 == 0)
+            assert_int_equal(wk_txn_commit(f->txn, NULL), WKIM_OK);
+    }
+    assert_int_equal(wk_store_flush(f->store, NULL), WKIM_OK);
+    end = wk_now_ms() + 30000;
+    do
+        wk_store_stats(f->store, &st);
+    while (st.disk_bytes > full * 6 / 10 && wk_now_ms() < end);
+    assert_in_range(st.disk_bytes, full * 4 / 10, full * 6 / 10);
+}
+
 static void *flush_often(void *arg)
 {
     for (int i = 0; i < 20; i++)
@@ -338,6 +373,7 @@ int main(int argc, char **argv)
         DISK(newer_and_damaged_formats_are_refused),
         DISK(second_opener_and_bad_paths_are_refused),
         DISK(damaged_table_files_are_reported),
+        DISK(deleted_messages_give_their_space_back),
         DISK(flushes_at_once_all_succeed),
         DISK(statistics_grow_with_what_is_stored),
     };

@@ -456,6 +456,49 @@ static void generic_rows_are_read_by_prefix(void **state)
     wk_buf_fini(&out);
 }
 
+static void put_numbered(struct fixture *f, unsigned from, unsigned to)
+{
+    char key[16];
+
+    for (unsigned i = from; i < to; i++) {
+        snprintf(key, sizeof(key), "k%05u", i);
+        wk_row_put(f->txn, 5, 64, wk_str(key), WK_LIT("v"));
+    }
+}
+
+static int count_rows(void *arg, wkim_slice key, wkim_slice value)
+{
+    (void)key;
+    (void)value;
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+/* Short ranges and long ones are deleted by different means. */
+static void a_prefix_takes_its_rows_however_many_they_are(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned n = 10; n <= 10000; n *= 10) {
+        unsigned left = 0;
+        put_numbered(f, 0, n - 5);
+        wk_row_put(f->txn, 5, 64, WK_LIT("j"), WK_LIT("v"));
+        wk_row_put(f->txn, 5, 64, WK_LIT("l"), WK_LIT("v"));
+        wk_row_put(f->txn, 5, 65, WK_LIT("k1"), WK_LIT("v"));
+        commit(f);
+        put_numbered(f, n - 5, n); /* in the same transaction */
+        wk_row_delete_prefix(f->txn, 5, 64, WK_LIT("k"));
+        put_numbered(f, 3, 5);     /* behind it */
+        commit(f);
+        assert_int_equal(wk_row_scan(f->store, 5, 64, wk_slice(NULL, 0), wk_slice(NULL, 0),
+                                     count_rows, &left), WKIM_OK);
+        assert_int_equal(left, 4);
+        assert_int_equal(wk_row_scan(f->store, 5, 65, wk_slice(NULL, 0), wk_slice(NULL, 0),
+                                     count_rows, &left), WKIM_OK);
+        assert_int_equal(left, 5);
+    }
+}
+
 static void generic_rows_of_a_range_are_deleted_whatever_its_width(void **state)
 {
     struct fixture *f = *state;
@@ -550,6 +593,7 @@ int main(void)
         BOTH(conversations_of_a_uid_are_listed),
         BOTH(outbox_is_read_in_order_from_a_number),
         BOTH(generic_rows_are_read_by_prefix),
+        BOTH(a_prefix_takes_its_rows_however_many_they_are),
         BOTH(generic_rows_of_a_range_are_deleted_whatever_its_width),
         BOTH(long_scans_miss_and_repeat_nothing),
         BOTH(callback_of_a_scan_may_commit),

@@ -1,35 +1,13 @@
 /* The n-th allocation fails, for every n: a call is answered all the same, what was acknowledged is
  * there, a slot that had to stop comes back with a restart, and nothing leaks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
+#include "oom_cluster.h"
 #include <wkim/channel.h>
-#include "cluster.h"
-#include "oom.h"
 
-#define ALLOCATIONS_MAX 400 /* of one call; more would be a fault of its own */
-
-static struct cl c;
 static unsigned pair_no;
 
 static struct wk_buf request(void)
 {
     return (struct wk_buf)WK_BUF_INIT;
-}
-
-static void repair(void)
-{
-    if (wk_cluster_ready(c.cluster) != c.opt.slots)
-        cl_restart(&c, true);
-    cl_advance(&c, 2000);
-}
-
-static void expect_known_code(int code)
-{
-    if (code != WKIM_OK && code != WKIM_ENOMEM && code != WKIM_EIO && code != WKIM_EDENIED &&
-        code != WKIM_EBUSY)
-        fail_msg("unexpected answer %s", wkim_err_name(code));
 }
 
 /* Sends to a new pair each time: permission, number, rows, two conversations, a delivery. */
@@ -47,13 +25,8 @@ static void send_and_deliver(void **state)
             .from = from, .type = WKIM_CHANNEL_PERSON, .to = to, .no = "n", .payload = "hello"
         };
         cl_send_begin(&c, &call, &s);
-        oom_fail_at(n);
-        struct cl_answer a = cl_take(&c, &call);
-        cl_settle(&c);
-        more = oom_hit();
-        oom_fail_at(0);
+        struct cl_answer a = take_failing(&call, n, &more);
         cl_answer_fini(&a);
-        expect_known_code(a.code);
         if (!more)
             assert_int_equal(a.code, WKIM_OK);
         repair();
@@ -87,15 +60,9 @@ static void change_a_list(void **state)
         wk_buf_str(&b, wk_str("u1"));
         wk_buf_str(&b, wk_str("u2"));
         cl_begin(&c, &call, IM_LIST_CHANGE, cl_slot(&c, group), &b);
-        oom_fail_at(n);
-        struct cl_answer a = cl_take(&c, &call);
-        cl_settle(&c);
-        more = oom_hit();
-        oom_fail_at(0);
-        cl_answer_fini(&a);
-        expect_known_code(a.code);
+        const int code = take_failing_code(&call, n, &more);
         repair();
-        if (a.code == WKIM_OK)
+        if (code == WKIM_OK)
             assert_int_equal(cl_text(&c, "u2", WKIM_CHANNEL_GROUP, group, "x", NULL),
                              WKIM_REASON_SUCCESS);
         assert_int_equal(
@@ -176,13 +143,7 @@ static void leave_a_group(void **state)
         wk_buf_u64(&b, c.wall_ms);
         wk_buf_str(&b, wk_str(group));
         cl_begin(&c, &call, IM_LIST_CHANGE, cl_slot(&c, group), &b);
-        oom_fail_at(n);
-        struct cl_answer a = cl_take(&c, &call);
-        cl_settle(&c);
-        more = oom_hit();
-        oom_fail_at(0);
-        cl_answer_fini(&a);
-        expect_known_code(a.code);
+        (void)take_failing_code(&call, n, &more);
         repair();
         assert_int_equal(
             cl_list(&c, WKIM_CHANNEL_GROUP, group, WK_LIST_SUBSCRIBER, WKIM_LIST_REMOVE, group),
@@ -220,33 +181,6 @@ static int setup(void **state)
     cl_new(&c, &(struct cl_options){ .shards = 1, .slots = 2 });
     return 0;
 }
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
-
-static size_t live_before;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    live_before = oom_live();
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    if (oom_live() == live_before)
-        return 0;
-    fprintf(stderr, "%zu blocks leaked\n", oom_live() - live_before);
-    return -1;
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {

@@ -1,30 +1,7 @@
 /* The n-th allocation fails during a command or an event, for every n: each call is answered, what
  * was acknowledged is there, and nothing leaks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-#include "cluster.h"
+#include "oom_cluster.h"
 #include "im/event_lane.h"
-#include "oom.h"
-
-#define ALLOCATIONS_MAX 400 /* of one call; more would be a fault of its own */
-
-static struct cl c;
-
-static void repair(void)
-{
-    if (wk_cluster_ready(c.cluster) != c.opt.slots)
-        cl_restart(&c, true);
-    cl_advance(&c, 2000);
-}
-
-static void expect_known_code(int code)
-{
-    if (code != WKIM_OK && code != WKIM_ENOMEM && code != WKIM_EIO && code != WKIM_EBUSY &&
-        code != WKIM_ENOTLEADER)
-        fail_msg("unexpected answer %s", wkim_err_name(code));
-}
 
 /* Answer of one call whose n-th allocation fails; *hit: it had that many. */
 static int failing(uint16_t op, const char *key, struct wk_buf *in, uint64_t n, bool *hit)
@@ -32,14 +9,7 @@ static int failing(uint16_t op, const char *key, struct wk_buf *in, uint64_t n, 
     struct cl_call call;
 
     cl_begin(&c, &call, op, cl_slot(&c, key), in);
-    oom_fail_at(n);
-    struct cl_answer a = cl_take(&c, &call);
-    cl_settle(&c);
-    *hit = oom_hit();
-    oom_fail_at(0);
-    int code = a.code;
-    cl_answer_fini(&a);
-    expect_known_code(code);
+    const int code = take_failing_code(&call, n, hit);
     repair();
     return code;
 }
@@ -172,37 +142,12 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
-
-static size_t live_before;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    live_before = oom_live();
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    if (oom_live() == live_before)
-        return 0;
-    fprintf(stderr, "%zu blocks leaked\n", oom_live() - live_before);
-    return -1;
-}
-
 int main(void)
 {
     oom_install();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(deltas_and_their_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(commands_until_their_acknowledgement, setup, teardown),
+        T(deltas_and_their_end),
+        T(commands_until_their_acknowledgement),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

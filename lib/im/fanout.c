@@ -285,12 +285,13 @@ bool im_fanout_full(const struct im *im, const struct im_channel *ch,
                     const struct im_members *told)
 {
     const struct im_members *m = told ? told : ch->lists[WK_LIST_SUBSCRIBER];
+    const uint64_t max =
+        im->opt.fanout_bytes_max ? im->opt.fanout_bytes_max : WK_FANOUT_BACKLOG_BYTES_MAX;
 
     if (!m || m->n == 0)
         m = ch->lists[WK_LIST_SOURCE];
     return m && m->n > PIECE_PUSHES &&
-           atomic_load_explicit(&im->backlog_bytes, memory_order_relaxed) >
-               WK_FANOUT_BACKLOG_BYTES_MAX;
+           atomic_load_explicit(&im->backlog_bytes, memory_order_relaxed) > max;
 }
 
 /* Receivers that are not subscribers. */

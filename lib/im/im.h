@@ -134,6 +134,7 @@ struct im_options {
     bool allowlist_off_of_person;
     bool idempotent;
     uint64_t idle_channels_max; /* cached channel objects per slot */
+    uint64_t fanout_bytes_max;  /* waiting for long lists; 0: WK_FANOUT_BACKLOG_BYTES_MAX */
     uint64_t user_connections_max; /* 0: no limit */
     bool channels_must_exist;   /* SENDs to groups that were not created are refused */
     bool conversations_off;     /* none are kept, none are shown */

@@ -25,12 +25,13 @@ void wk_shard_set_wake(struct wk_shard *s, void (*wake)(void *user), void *user)
 
 void wk_shard_own(struct wk_shard *s)
 {
-    s->owner_thread = (uint64_t)pthread_self();
+    __atomic_store_n(&s->owner_thread, (uint64_t)pthread_self(), __ATOMIC_RELAXED);
 }
 
 bool wk_shard_is_owner(const struct wk_shard *s)
 {
-    return s->owner_thread == (uint64_t)pthread_self();
+    /* Others may ask while the owner's thread begins: they see somebody else in any case. */
+    return __atomic_load_n(&s->owner_thread, __ATOMIC_RELAXED) == (uint64_t)pthread_self();
 }
 
 #define HELD_MAX 16 /* shards; those beyond are woken at once */

@@ -252,6 +252,52 @@ static void listed_receivers_get_it_whoever_subscribes(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void one_kilobyte(struct cl *cl, struct im_options *o)
+{
+    (void)cl;
+    o->fanout_bytes_max = 1024;
+}
+
+static int setup_small_backlog(void **state)
+{
+    (void)state;
+    cl_new(&c, &(struct cl_options){ .tune = one_kilobyte });
+    join(0, MANY);
+    add_members(&c, "small", "ann bob");
+    return 0;
+}
+
+/* Memory has a bound: SENDs to long lists are refused until receivers were told of earlier ones;
+ * those to short ones are not. */
+static void no_more_is_taken_for_long_lists_than_may_wait(void **state)
+{
+    char text[1500];
+    struct cl_conn last;
+    struct cl_call call;
+    (void)state;
+
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    enter_last(&last, 1 - cl_shard_index(&c, "g"));
+    begin_send(&call, text);
+    run_home(&call);
+    begin_send(&call, "y");
+    while (!call.done)
+        (void)cl_poll(&c, cl_shard_index(&c, "g"));
+    struct cl_answer a = cl_take(&c, &call);
+    assert_int_equal(a.code, WKIM_EDENIED);
+    assert_int_equal(a.reason, WKIM_REASON_RATE_LIMIT);
+    cl_answer_fini(&a);
+    assert_int_equal(cl_text(&c, "ann", GROUP, "small", "x", NULL), OK);
+    cl_settle(&c);
+    assert_int_equal(last.n_pushes, 1);
+    begin_send(&call, "z");
+    finish_send(&call);
+    cl_settle(&c);
+    assert_int_equal(last.n_pushes, 2);
+    cl_logout(&last);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +308,8 @@ int main(void)
         T(a_shrinking_group_keeps_the_order),
         T(a_delivery_may_be_cut_off_by_the_end),
         T(listed_receivers_get_it_whoever_subscribes),
+        cmocka_unit_test_setup_teardown(no_more_is_taken_for_long_lists_than_may_wait,
+                                        setup_small_backlog, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,10 @@ static void a_crash_leaves_a_list_that_can_be_completed(void **state)
     assert_int_equal(cl_text(&c, "x", PERSON, "y", "x", NULL), OK);
     assert_false(call.done);
     cl_crash(&c);
+    assert_true(call.done);
+    struct cl_answer a = cl_take(&c, &call);
+    assert_int_not_equal(a.code, WKIM_OK); /* nobody was told that it was done */
+    cl_answer_fini(&a);
     cl_up(&c);
     cl_settle(&c);
     assert_true(listed(&last) < MANY);

@@ -413,7 +413,7 @@ uint64_t wk_webhook_lanes_next(const struct wk_webhook *w, uint64_t now_ms)
     return next;
 }
 
-void wk_webhook_lane_finish(struct wk_webhook *w, struct wk_webhook_request *r, bool remove)
+static void leave_lane(struct wk_webhook *w, struct wk_webhook_request *r, bool remove)
 {
     struct wk_webhook_origin *o = r->origin;
 
@@ -426,6 +426,26 @@ void wk_webhook_lane_finish(struct wk_webhook *w, struct wk_webhook_request *r, 
         end_origin(w, o);
 }
 
+void wk_webhook_lane_finish(struct wk_webhook *w, struct wk_webhook_request *r, bool remove)
+{
+    struct wk_webhook_lane *l = &w->lanes[r->lane];
+    bool stays = r->origin && !remove;
+    struct wk_list *it, *tmp;
+
+    leave_lane(w, r, remove);
+    if (!stays)
+        return;
+    /* It comes again after those behind it would have: they stay with it. */
+    WK_LIST_EACH(it, tmp, &l->queue)
+    {
+        struct wk_webhook_request *next = WK_CONTAINER(it, struct wk_webhook_request, link);
+        if (!next->origin || next->out)
+            continue;
+        leave_lane(w, next, false);
+        wk_webhook_request_unref(next);
+    }
+}
+
 void wk_webhook_source_lost(struct wk_webhook *w, uint32_t slot)
 {
     struct wk_webhook_source *s = &w->sources[slot];
@@ -436,7 +456,7 @@ void wk_webhook_source_lost(struct wk_webhook *w, uint32_t slot)
         struct wk_webhook_request *r = WK_CONTAINER(it, struct wk_webhook_request, age);
         if (!r->origin || r->origin->slot != slot || r->out)
             continue;
-        wk_webhook_lane_finish(w, r, false); /* whoever leads the slot now has its row */
+        leave_lane(w, r, false); /* whoever leads the slot now has its row */
         wk_webhook_request_unref(r);
     }
     s->epoch++;

@@ -239,6 +239,23 @@ static void the_end_leaves_the_rows_of_what_was_not_taken(void **state)
     world_free(w);
 }
 
+static void at_the_end_nothing_overtakes_what_failed(void **state)
+{
+    struct world *w = started(offline_world());
+    (void)state;
+
+    for (int i = 0; i < 5; i++)
+        assert_true(store_offline(w, 0, 1));
+    wk_webhook_drain(w->hook, w->now_ms);
+    answer(w, 0, true);
+    assert_int_equal(w->out[0]->record.message_id, 2);
+    answer(w, 0, false);
+    assert_int_equal(w->n_out, 0);
+    assert_int_equal(left(w), 4);
+    assert_true(wk_webhook_idle(w->hook));
+    world_free(w);
+}
+
 /* Whatever fails, also in between a change of leaders: each list arrives, in order where nothing
  * was led anew, and only what arrived is removed. */
 static void random_failures_lose_no_list(void **state)
@@ -373,6 +390,7 @@ int main(void)
         cmocka_unit_test(offline_rows_give_way_before_the_others),
         cmocka_unit_test(a_dead_letter_that_nobody_kept_comes_again),
         cmocka_unit_test(the_end_leaves_the_rows_of_what_was_not_taken),
+        cmocka_unit_test(at_the_end_nothing_overtakes_what_failed),
         cmocka_unit_test(random_failures_lose_no_list),
         cmocka_unit_test(online_entries_are_batched_and_keep_their_order),
         cmocka_unit_test(online_entries_that_come_at_the_end_are_sent_until_one_fails),

@@ -76,7 +76,7 @@ static int decode(struct entry *e, wkim_slice in)
     e->device_count = wk_cursor_u64(&c);
     e->user_count = wk_cursor_u64(&c);
     e->uid = wk_cursor_str(&c);
-    return c.bad ? WKIM_EPROTO : WKIM_OK;
+    return c.bad || !im_uid_valid(e->uid) ? WKIM_EPROTO : WKIM_OK;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */

@@ -341,6 +341,21 @@ static void a_login_that_cannot_be_written_is_refused(void **state)
         assert_string_equal(text, "u-0-1-#0-1-1 u-0-0-#0-0-0 ");
 }
 
+static void a_command_with_an_impossible_uid_changes_nothing(void **state)
+{
+    struct wk_buf b = WK_BUF_INIT;
+    (void)state;
+    for (int i = 0; i < 42; i++)
+        wk_buf_u8(&b, 1);
+    wk_buf_varint(&b, 9000);
+    for (int i = 0; i < 9000; i++)
+        wk_buf_u8(&b, 'x');
+    uint64_t before = cl_hash(&c);
+    assert_int_equal(cl_do_code(&c, IM_STATUS, 0, &b), WKIM_OK);
+    assert_true(cl_hash(&c) == before);
+    assert_int_equal(wk_cluster_ready(c.cluster), c.opt.slots);
+}
+
 static void older_devices_are_kicked_when_the_login_counts(void **state)
 {
     struct cl_call call[2];
@@ -371,6 +386,7 @@ int main(void)
         T(a_login_after_a_crash_comes_behind_what_the_crash_ended),
         T(a_connection_that_goes_before_its_login_is_answered_has_both_texts),
         T(a_login_that_cannot_be_written_is_refused),
+        T(a_command_with_an_impossible_uid_changes_nothing),
         T(older_devices_are_kicked_when_the_login_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,6 +161,7 @@ int wk_metrics_text(struct wk_http *h, struct wk_jsonbuf *b)
     if (b->n && b->p[b->n - 1] != '\n')
         wk_jsonbuf_char(b, '\n');
     wk_metrics_process(b, h);
+    wk_metrics_webhook(b, h);
     wk_metric_head(b, "wkim_http_requests_total", "counter",
                    "Answers by route and class of status.");
     put_routes(b, h, put_classes);

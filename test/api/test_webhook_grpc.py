@@ -9,6 +9,7 @@ is made by hand (grpc_receiver.py).
 import base64
 import http.client
 import json
+import socket
 import struct
 import time
 import unittest
@@ -203,11 +204,14 @@ class Grpc(srv.Running, unittest.TestCase):
         self.assertEqual(self.metric('wkim_webhook_requests_total{event="msg.notify",result="error"}'), 0)
 
     def test_a_receiver_that_is_not_there_is_found_when_it_comes(self):
-        port = srv.free_ports(1)[0]
+        held = socket.socket()      # bound, but it does not listen: nobody else takes the port
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
         self.begin(port)
         self.send("r", "early")
         self.assertTrue(wait_for(
             lambda: "cannot connect to 127.0.0.1:%d: Connection refused" % port in self.log()), self.log())
+        held.close()
         self.hook = h2.Receiver(port)
         self.addCleanup(self.hook.close)
         self.arrives("early")

@@ -254,6 +254,7 @@ static void down(struct cl *c)
 {
     if (!c->cluster)
         return;
+    im_keep_stop(c->im);
     wk_cluster_refuse(c->cluster);
     wk_readers_free(c->readers);
     c->readers = NULL;

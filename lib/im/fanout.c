@@ -297,25 +297,8 @@ bool im_fanout_full(const struct im *im, const struct im_channel *ch,
 /* Receivers that are not subscribers. */
 static void extra_receivers(struct deliver *d)
 {
-    wkim_slice id = im_base_id(d->record.channel_id);
-    uint8_t type = d->record.channel_type;
-    const uint8_t *at;
-
-    if (type == WKIM_CHANNEL_PERSON || type == WKIM_CHANNEL_AGENT) {
-        at = id.n ? memchr(id.p, '@', id.n) : NULL;
-        if (!at)
-            return;
-        d->extra[0] = wk_slice(id.p, (size_t)(at - id.p));
-        d->extra[1] = wk_slice(at + 1, id.n - d->extra[0].n - 1);
-        d->n_extra = wk_slice_eq(d->extra[0], d->extra[1]) ? 1 : 2;
-    } else if (type == WKIM_CHANNEL_VISITORS) {
-        d->extra[0] = id;
-        d->n_extra = 1;
-    } else if (type == WKIM_CHANNEL_CUSTOMER_SERVICE) {
-        at = id.n ? memchr(id.p, '|', id.n) : NULL;
-        d->extra[0] = at ? wk_slice(id.p, (size_t)(at - id.p)) : id;
-        d->n_extra = 1;
-    }
+    d->n_extra = (uint8_t)im_named_uids(d->record.channel_type, im_base_id(d->record.channel_id),
+                                        d->extra);
 }
 
 static void send_to(const struct deliver *proto, struct wk_shard *to, struct wk_shard *from)

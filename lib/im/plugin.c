@@ -14,7 +14,7 @@ static void row_key(struct wk_buf *k, wkim_slice uid, wkim_slice plugin_no)
 int im_plugin_bind_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 {
     struct wk_cursor c = wk_cursor(in);
-    struct wk_buf key = WK_BUF_INIT, end = WK_BUF_INIT, row = WK_BUF_INIT;
+    struct wk_buf key = WK_BUF_INIT, row = WK_BUF_INIT;
     uint32_t slot = wk_slot_id(is->slot);
     wkim_slice uid = wk_cursor_str(&c);
     uint8_t kind = wk_cursor_u8(&c);
@@ -26,15 +26,13 @@ int im_plugin_bind_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     row_key(&key, uid, plugin_no);
     wk_buf_u8(&row, FORMAT);
     wk_buf_u64(&row, now_ms);
-    if (kind == IM_PLUGIN_SET) { /* everything of this uid: plugin numbers hold no byte 0xff */
-        struct wk_buf first = WK_BUF_INIT;
-        row_key(&first, uid, wk_slice(NULL, 0));
-        row_key(&end, uid, WK_LIT("\xff"));
-        if (!first.oom && !end.oom)
-            wk_row_delete_range(txn, slot, IM_TABLE_PLUGIN, wk_buf_slice(&first),
-                                wk_buf_slice(&end));
-        key.oom |= first.oom | end.oom;
-        wk_buf_fini(&first);
+    if (kind == IM_PLUGIN_SET) { /* in place of everything that this uid has */
+        struct wk_buf all = WK_BUF_INIT;
+        row_key(&all, uid, wk_slice(NULL, 0));
+        if (!all.oom)
+            wk_row_delete_prefix(txn, slot, IM_TABLE_PLUGIN, wk_buf_slice(&all));
+        key.oom |= all.oom;
+        wk_buf_fini(&all);
     }
     int rc = key.oom || row.oom ? WKIM_ENOMEM : WKIM_OK;
     if (rc == WKIM_OK && kind == IM_PLUGIN_UNBIND)
@@ -42,7 +40,6 @@ int im_plugin_bind_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     else if (rc == WKIM_OK && plugin_no.n)
         wk_row_put(txn, slot, IM_TABLE_PLUGIN, wk_buf_slice(&key), wk_buf_slice(&row));
     wk_buf_fini(&key);
-    wk_buf_fini(&end);
     wk_buf_fini(&row);
     return rc;
 }

@@ -193,7 +193,6 @@ int wkim_user_plugin_bind(wkim_node *n, wkim_slice uid, wkim_slice plugin_no, in
         rc = WKIM_ETOOBIG;
     if (rc == WKIM_OK &&
         (kind < WKIM_PLUGIN_BIND || kind > WKIM_PLUGIN_SET ||
-         (plugin_no.n && memchr(plugin_no.p, 0xff, plugin_no.n)) ||
          (kind != WKIM_PLUGIN_SET && plugin_no.n == 0)))
         rc = WKIM_EINVAL;
     if (rc != WKIM_OK)

@@ -179,8 +179,13 @@ static size_t read_answer(int fd)
     for (;;) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
 
-        WK_ASSERT(poll(&wait, 1, 60000) == 1); /* no request stays without an answer */
-        const ssize_t got = recv(fd, answer + n, ANSWER_MAX - 1 - n, 0);
+        int ready; /* the fuzzer has a timer, so calls are interrupted */
+
+        do
+            ready = poll(&wait, 1, 60000);
+        while (ready < 0 && errno == EINTR);
+        WK_ASSERT(ready == 1); /* no request stays without an answer */
+        const ssize_t got = recv(fd, answer + n, ANSWER_MAX - 1 - n, MSG_DONTWAIT);
         if (got <= 0) {
             WK_ASSERT(n == 0);
             return 0;

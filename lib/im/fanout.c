@@ -62,7 +62,7 @@ static void push_user(struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
     struct im_user *u = is ? im_user_find(is, uid) : NULL;
     struct wk_list *n, *tmp;
 
-    if (d->offline && is)
+    if (d->offline) /* a slot that is not open yet has nobody */
         im_offline_note(d->offline, wk_slot_shard(slot)->index, uid, u);
     if (!u || d->quiet)
         return;

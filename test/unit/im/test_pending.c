@@ -8,12 +8,19 @@ static bool later;          /* nobody wants receivers now */
 static unsigned told[IM_PENDINGS];
 static char lists[4096];    /* "seq:uid,uid " in the order in which they came */
 static uint64_t last_id;
+static unsigned led; /* slots, so far */
 static uint32_t last_slot;
 
 static void on_pending(void *user, uint32_t slot, enum im_pending what)
 {
     (void)user, (void)slot;
     told[what]++;
+}
+
+static void on_lead(void *user, uint32_t slot)
+{
+    (void)user, (void)slot;
+    led++;
 }
 
 static uint32_t on_offline_row(void *user, uint32_t slot, uint64_t id)
@@ -46,6 +53,7 @@ static void tune(struct cl *cl, struct im_options *o)
     (void)cl;
     o->notify = o->offline = o->status = true;
     o->on_pending = on_pending;
+    o->on_lead = on_lead;
     o->on_offline_row = on_offline_row;
     o->on_offline = on_offline;
 }
@@ -218,6 +226,32 @@ static void receivers_are_looked_up_again_after_a_crash(void **state)
     assert_int_equal(conns[0].n_pushes, 0); /* nothing is delivered a second time */
 }
 
+static void receivers_whose_slot_is_not_open_yet_are_away(void **state)
+{
+    char uid[16], expected[64];
+    struct wk_buf pair = WK_BUF_INIT;
+    (void)state;
+    later = true;
+    /* The messages of the pair live on the first shard, the receiver on the second. */
+    for (unsigned i = 0;; i++) {
+        cl_name_on(&c, uid, sizeof(uid), "u", 1, i);
+        wk_buf_clear(&pair);
+        im_stored_id(&pair, PERSON, wk_str(uid), wk_str("a"));
+        if (wk_cluster_slot_of(c.cluster, wk_buf_slice(&pair)) % c.opt.shards == 0)
+            break;
+    }
+    wk_buf_fini(&pair);
+    assert_int_equal(cl_text(&c, "a", PERSON, uid, "hi", NULL), OK);
+    cl_down(&c, true);
+    led = 0;
+    assert_int_equal(cl_try_up(&c), WKIM_OK);
+    while (led < c.opt.slots / c.opt.shards) /* all of the first shard, none of the second */
+        (void)cl_poll(&c, 0);
+    assert_int_equal(ask_again(last_slot), 1);
+    snprintf(expected, sizeof(expected), "1:%s ", uid);
+    assert_string_equal(lists, expected);
+}
+
 static void receivers_that_the_sender_named_are_in_the_row(void **state)
 {
     static const char *const named[] = { "x", "y", "x", NULL };
@@ -378,6 +412,7 @@ int main(void)
         T(a_message_that_is_not_stored_has_a_list_without_a_row),
         T(who_has_an_online_master_device_is_not_away),
         T(receivers_are_looked_up_again_after_a_crash),
+        T(receivers_whose_slot_is_not_open_yet_are_away),
         T(receivers_that_the_sender_named_are_in_the_row),
         T(a_row_whose_message_is_gone_does_not_stop_the_others),
         T(a_damaged_row_has_nobody_to_tell),

@@ -29,6 +29,7 @@ struct transfer {
     struct wk_out_job *job;
     CURL *easy;
     struct curl_slist *headers;
+    int whole; /* the header of the answer came to its end */
 };
 
 static void finish(struct transfer *t, int ok, const char *why)
@@ -52,6 +53,18 @@ static size_t swallow(char *p, size_t size, size_t n, void *user)
     (void)p;
     (void)user;
     return size * n; /* the answer's body means nothing */
+}
+
+/* libcurl takes a header that a close cuts off for a whole one. */
+static size_t note_header(char *p, size_t size, size_t n, void *user)
+{
+    struct transfer *t = user;
+
+    if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)
+        t->whole = 0;
+    else if (n > 0 && (p[0] == '\r' || p[0] == '\n'))
+        t->whole = 1;
+    return size * n;
 }
 
 static int add_header(struct transfer *t, const char *fmt, const char *value, int n)
@@ -116,6 +129,8 @@ static int set_options(struct transfer *t, const wkim_hook_request *r)
     (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p);
     (void)curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
     (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, swallow);
+    (void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, note_header);
+    (void)curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
     (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(e, CURLOPT_PROXY, "");
@@ -164,6 +179,8 @@ static void read_results(struct wk_out_http *o)
             continue;
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+        if (rc == CURLE_OK && !t->whole)
+            rc = CURLE_PARTIAL_FILE;
         (void)snprintf(why, sizeof(why), "the receiver answered HTTP status %ld", status);
         finish(t, rc == CURLE_OK && status == 200, rc == CURLE_OK ? why : curl_easy_strerror(rc));
     }

@@ -6,6 +6,7 @@ usage: python3 test/api/test_webhook.py        (build/wkim-server; WKIM_SERVER: 
 Starts its own servers on free loopback ports in a temporary directory.
 """
 import base64
+import contextlib
 import gzip
 import hashlib
 import hmac
@@ -13,6 +14,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -325,6 +327,57 @@ class Webhook(unittest.TestCase):
         c.close()
         self.assertTrue(wait_for(lambda: len(self.hook.entries()) == 2, 1))
         self.assertRegex(self.hook.entries()[1], r"^bye-0-0-\d+-0-0$")
+
+    def test_hostile_receivers_cost_a_try_and_nothing_else(self):
+        """Only a whole answer with status 200 counts; what else comes is told in the log."""
+        part = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        answers = [(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % code, "HTTP status %d" % code)
+                   for code in (201, 204, 302, 404, 500)]
+        answers += [(b"\xde\xad\xbe\xef" * 400, ""), (b"", ""), (part[:20], ""), (part[:-1], ""),
+                    (None, "Timeout was reached"),
+                    (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200000, ""),
+                    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx", "")]
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        seen, accepted, lock = set(), set(), threading.Lock()
+
+        def serve(c):
+            with c, contextlib.suppress(OSError):
+                c.settimeout(5)
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    data += c.recv(65536) or c.close() or b"\r\n\r\n"
+                head, _, body = data.partition(b"\r\n\r\n")
+                size = int(re.search(rb"Content-Length: (\d+)", head).group(1))
+                while len(body) < size:
+                    body += c.recv(65536)
+                text = base64.b64decode(json.loads(body)[0]["payload"]).decode()
+                with lock:
+                    first = text not in seen
+                    seen.add(text)
+                if not first:
+                    c.sendall(part.replace(b"OK", b"OK\r\nConnection: close"))
+                    accepted.add(text)
+                elif answers[int(text)][0] is None:
+                    time.sleep(3)
+                else:
+                    c.sendall(answers[int(text)][0])
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
+        self.server = s = Server(self.root, listener.getsockname()[1],
+                                 "  focusEvents: [msg.notify]\n  msgNotifyEventCountPerPush: 1\n"
+                                 "  requestTimeout: 1500ms\n  msgNotifyEventRetryMaxCount: 0\n")
+        for i in range(len(answers)):
+            s.send("h%d" % i, "i%d" % i, 1, str(i))
+        want = {str(i) for i in range(len(answers))}
+        self.assertTrue(wait_for(lambda: accepted == want, 30), accepted)
+        log = read(os.path.join(self.root, "out.log"))
+        for _, reason in answers:
+            self.assertIn(reason, log)
 
     def test_given_up_messages_become_dead_letters(self):
         s = self.start("  msgNotifyEventRetryMaxCount: 2\n  focusEvents: [msg.notify]\n")

@@ -1,10 +1,13 @@
 /* One message to all its receivers: one delivery per shard, each walking its own users.  A long
  * list is walked in pieces, one piece per round and shard whatever the number of channels, so that
- * large groups do not hold up others. */
+ * large groups do not hold up others.  Deliveries of a channel that wait meanwhile walk together
+ * then: a connection gets their messages in one write. */
 #include "im/internal.h"
 
+#define LONG_MEMBERS 192 /* lists beyond this are walked in pieces */
 #define PIECE_LOOKS 8192 /* members looked at per piece */
-#define PIECE_PUSHES 192 /* of whom so many are online */
+#define PIECE_WORK 1024  /* per piece: of each member online one, and one per message */
+#define CONVOY_MAX 32    /* deliveries that walk together */
 
 struct deliver {
     struct wk_post post;
@@ -14,8 +17,7 @@ struct deliver {
     struct wk_record record;   /* borrowed from blob */
     struct im_members *members; /* NULL: extra only */
     struct im_offline *offline; /* NULL: nobody asks */
-    struct im_members_at at;
-    bool begun;
+    bool over;                 /* it expired before its turn came */
     bool quiet;                /* only to see who is away */
     uint32_t pushed;           /* connections that got it */
     uint64_t stored_us;        /* of the round in which the message was stored */
@@ -33,6 +35,8 @@ struct fan_queue {
     struct wk_map_entry entry; /* im_shard.fan_queues */
     struct wk_list ready;      /* im_shard.fan_ready */
     struct wk_list all;        /* struct deliver */
+    uint32_t convoy;           /* of them walk together, 0: the next have not begun */
+    struct im_members_at at;   /* where they are */
     size_t key_n;
     uint8_t key[];             /* type, stored id */
 };
@@ -151,34 +155,36 @@ static void deliver_extra(struct deliver *d, struct wk_cluster *cl, const struct
     }
 }
 
-/* One piece; true when it was the last. */
-static bool step(struct wk_shard *s, struct deliver *d, bool whole)
+static void begin(struct wk_shard *s, struct deliver *d)
 {
-    struct wk_cluster *cl = d->im->opt.cluster;
+    d->over = !d->is_event && im_expired(&d->record, s->wall_ms);
+    if (!d->over)
+        deliver_extra(d, d->im->opt.cluster, s);
+}
+
+static void tell(struct wk_shard *s, struct deliver *d, wkim_slice uid, bool maybe_online)
+{
+    if (d->over)
+        return;
+    if (maybe_online)
+        push_user(d, d->im->opt.cluster, uid);
+    else if (d->offline)
+        im_offline_note(d->offline, s->index, uid, NULL);
+}
+
+/* All of it at once. */
+static void walk(struct wk_shard *s, struct deliver *d)
+{
     const uint8_t *presence = d->im->shards[s->index].presence;
-    const uint32_t pushed = d->pushed;
+    struct im_members_at at = { 0 };
     const struct im_member *m;
     wkim_slice uid;
 
-    if (!d->is_event && im_expired(&d->record, s->wall_ms))
-        return true; /* its time was over before its turn came */
-    if (!d->begun)
-        deliver_extra(d, cl, s);
-    d->begun = true;
-    for (uint32_t looks = 0; d->members; looks++) {
-        if (!whole && (looks == PIECE_LOOKS || d->pushed - pushed >= PIECE_PUSHES))
-            return false;
-        m = im_members_next(d->members, &d->at, &uid);
-        if (!m)
-            break;
-        if (!here(cl, s, m->slot))
-            continue;
-        if (presence[m->hash % IM_PRESENCE_CELLS])
-            push_user(d, cl, uid);
-        else if (d->offline)
-            im_offline_note(d->offline, s->index, uid, NULL);
+    begin(s, d);
+    while (d->members && (m = im_members_next(d->members, &at, &uid))) {
+        if (here(d->im->opt.cluster, s, m->slot))
+            tell(s, d, uid, presence[m->hash % IM_PRESENCE_CELLS]);
     }
-    return true;
 }
 
 static void finish(struct wk_shard *s, struct deliver *d)
@@ -217,6 +223,65 @@ static struct fan_queue *queue_of(struct im_shard *sh, const struct deliver *d, 
     return q;
 }
 
+static struct deliver *head_of(const struct fan_queue *q)
+{
+    return WK_CONTAINER(q->all.next, struct deliver, link);
+}
+
+/* Those at the head that go to the very same members. */
+static void form_convoy(struct wk_shard *s, struct fan_queue *q)
+{
+    const struct im_members *members = head_of(q)->members;
+    struct wk_list *it, *tmp;
+
+    q->convoy = 0;
+    q->at = (struct im_members_at){ 0 };
+    WK_LIST_EACH(it, tmp, &q->all) {
+        struct deliver *d = WK_CONTAINER(it, struct deliver, link);
+        if (q->convoy == CONVOY_MAX || (q->convoy && (!members || d->members != members)))
+            return;
+        begin(s, d);
+        q->convoy++;
+    }
+}
+
+/* One piece of the convoy; true when it was the last. */
+static bool step(struct wk_shard *s, struct fan_queue *q)
+{
+    const struct deliver *head = head_of(q);
+    const uint8_t *presence = head->im->shards[s->index].presence;
+    const struct im_members *members = head->members;
+    uint32_t work = 0;
+
+    for (uint32_t looks = 0; members; looks++) {
+        wkim_slice uid;
+        if (looks == PIECE_LOOKS || work >= PIECE_WORK)
+            return false;
+        const struct im_member *m = im_members_next(members, &q->at, &uid);
+        if (!m)
+            break;
+        if (!here(head->im->opt.cluster, s, m->slot))
+            continue;
+        const bool online = presence[m->hash % IM_PRESENCE_CELLS];
+        struct wk_list *it = q->all.next;
+        for (uint32_t i = 0; i < q->convoy; i++, it = it->next)
+            tell(s, WK_CONTAINER(it, struct deliver, link), uid, online);
+        if (online)
+            work += 1 + q->convoy;
+    }
+    return true;
+}
+
+static void finish_convoy(struct wk_shard *s, struct im_shard *sh, struct fan_queue *q)
+{
+    for (; q->convoy; q->convoy--) {
+        struct deliver *d = head_of(q);
+        wk_count(&sh->count.deliveries, (uint64_t)-1);
+        atomic_fetch_sub_explicit(&d->im->backlog_bytes, held_bytes(d), memory_order_relaxed);
+        finish(s, d);
+    }
+}
+
 static void pump(struct wk_shard *s, struct wk_post *p)
 {
     struct im_shard *sh = WK_CONTAINER(p, struct im_shard, fan_post);
@@ -226,12 +291,10 @@ static void pump(struct wk_shard *s, struct wk_post *p)
     if (!n)
         return;
     struct fan_queue *q = WK_CONTAINER(n, struct fan_queue, ready);
-    struct deliver *d = WK_CONTAINER(q->all.next, struct deliver, link);
-    if (step(s, d, false)) {
-        wk_count(&sh->count.deliveries, (uint64_t)-1);
-        atomic_fetch_sub_explicit(&d->im->backlog_bytes, held_bytes(d), memory_order_relaxed);
-        finish(s, d);
-    }
+    if (!q->convoy)
+        form_convoy(s, q);
+    if (step(s, q))
+        finish_convoy(s, sh, q);
     if (wk_list_empty(&q->all))
         drop_queue(sh, q);
     else
@@ -244,7 +307,7 @@ static void pump(struct wk_shard *s, struct wk_post *p)
 
 static bool is_long(const struct deliver *d)
 {
-    return d->members && d->members->n > PIECE_PUSHES;
+    return d->members && d->members->n > LONG_MEMBERS;
 }
 
 /* Behind the other deliveries of its channel; false: it runs at once. */
@@ -277,7 +340,7 @@ static void run(struct wk_shard *s, struct wk_post *p)
 
     if (enqueue(s, d))
         return;
-    (void)step(s, d, true);
+    walk(s, d);
     finish(s, d);
 }
 
@@ -290,7 +353,7 @@ bool im_fanout_full(const struct im *im, const struct im_channel *ch,
 
     if (!m || m->n == 0)
         m = ch->lists[WK_LIST_SOURCE];
-    return m && m->n > PIECE_PUSHES &&
+    return m && m->n > LONG_MEMBERS &&
            atomic_load_explicit(&im->backlog_bytes, memory_order_relaxed) > max;
 }
 

@@ -6,52 +6,6 @@
 #define BYTES_MAX 65536
 #define FORMAT 1
 
-/* A row changed in the round under way: the store does not show it yet. */
-struct left {
-    struct wk_map_entry entry;
-    struct wk_buf row;
-    size_t n;
-    uint8_t uid[];
-};
-
-void im_left_clear(struct im_slot *is)
-{
-    struct wk_map_entry *e;
-
-    while (is->left.count && (e = wk_map_next(&is->left, NULL))) {
-        struct left *l = WK_CONTAINER(e, struct left, entry);
-        wk_map_remove(&is->left, e);
-        wk_buf_fini(&l->row);
-        wk_free(l);
-    }
-}
-
-static int left_get(struct im_slot *is, wkim_slice uid, struct left **out)
-{
-    struct wk_map_entry *e = wk_map_get(&is->left, uid);
-
-    if (e) {
-        *out = WK_CONTAINER(e, struct left, entry);
-        return WKIM_OK;
-    }
-    struct left *l = wk_calloc(1, sizeof(*l) + uid.n);
-    if (!l)
-        return WKIM_ENOMEM;
-    l->n = uid.n;
-    memcpy(l->uid, uid.p, uid.n);
-    int rc =
-        wk_row_get(wk_slot_store(is->slot), wk_slot_id(is->slot), IM_TABLE_LEFT, uid, &l->row);
-    if (rc == WKIM_OK || rc == WKIM_ENOTFOUND)
-        rc = wk_map_put(&is->left, &l->entry, wk_slice(l->uid, l->n));
-    if (rc != WKIM_OK) {
-        wk_buf_fini(&l->row);
-        wk_free(l);
-        return rc;
-    }
-    *out = l;
-    return WKIM_OK;
-}
-
 /* The new entry, then the old ones but the same channel's, within the bounds. */
 static void rewrite(struct wk_buf *out, wkim_slice old, const struct wk_channel_key *key,
                     uint64_t now_ms)
@@ -88,21 +42,24 @@ static void rewrite(struct wk_buf *out, wkim_slice old, const struct wk_channel_
 int im_left_note(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
                  const struct wk_channel_key *key, uint64_t now_ms)
 {
-    struct wk_buf row = WK_BUF_INIT;
-    struct left *l;
-    int rc = left_get(is, uid, &l);
+    struct wk_buf stored = WK_BUF_INIT, row = WK_BUF_INIT;
+    wkim_slice old = wk_slice(NULL, 0);
+    int rc = im_round_get(is, IM_ROUND_LEFT, uid, &old);
 
-    if (rc != WKIM_OK)
-        return rc;
-    rewrite(&row, wk_buf_slice(&l->row), key, now_ms);
-    if (row.oom) {
-        wk_buf_fini(&row);
-        return WKIM_ENOMEM;
+    if (rc == WKIM_ENOTFOUND) {
+        rc = wk_row_get(wk_slot_store(is->slot), wk_slot_id(is->slot), IM_TABLE_LEFT, uid, &stored);
+        old = wk_buf_slice(&stored);
     }
-    wk_buf_fini(&l->row);
-    l->row = row;
-    wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_LEFT, uid, wk_buf_slice(&l->row));
-    return WKIM_OK;
+    if (rc == WKIM_OK || rc == WKIM_ENOTFOUND) {
+        rewrite(&row, old, key, now_ms);
+        rc = row.oom ? WKIM_ENOMEM
+                     : im_round_put(is, IM_ROUND_LEFT, uid, wk_buf_slice(&row));
+    }
+    if (rc == WKIM_OK)
+        wk_row_put(txn, wk_slot_id(is->slot), IM_TABLE_LEFT, uid, wk_buf_slice(&row));
+    wk_buf_fini(&stored);
+    wk_buf_fini(&row);
+    return rc;
 }
 
 int im_left_read(struct im_slot *is, wkim_slice uid, uint64_t *kept_since_ms,

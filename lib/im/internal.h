@@ -135,7 +135,7 @@ struct im_slot {
     struct im_fresh *fresh;
     size_t n_fresh, cap_fresh;
     struct wk_map conv_overlay; /* rows changed in this round */
-    struct wk_map left;         /* tombstones changed in this round */
+    struct wk_map round;        /* rows changed in this round, round.c */
     struct wk_list sent;       /* channels with sent_uid to write at the end of the batch */
     struct wk_list effects;    /* outbox runs under way */
     struct wk_timer outbox_retry; /* looks at the outbox again */
@@ -473,10 +473,14 @@ enum wk_call_result im_tags_handle(struct im_slot *is, struct wk_call *c);
 /* plugin.c */
 int im_plugin_bind_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 enum wk_call_result im_plugin_bindings_handle(struct im_slot *is, struct wk_call *c);
+/* round.c: rows that a command both reads and writes.  value: borrowed until the next put. */
+enum im_round_kind { IM_ROUND_LEFT = 1, IM_ROUND_DEVICE = 2 };
+int im_round_get(struct im_slot *is, enum im_round_kind kind, wkim_slice key, wkim_slice *value);
+int im_round_put(struct im_slot *is, enum im_round_kind kind, wkim_slice key, wkim_slice value);
+void im_round_clear(struct im_slot *is);
 /* conv_left.c */
 int im_left_note(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
                  const struct wk_channel_key *key, uint64_t now_ms);
-void im_left_clear(struct im_slot *is);
 /* Reader thread.  kept_since_ms: older ones may be missing; each may be NULL. */
 int im_left_read(struct im_slot *is, wkim_slice uid, uint64_t *kept_since_ms,
                  int (*each)(void *arg, const struct wk_channel_key *key, uint64_t left_ms),

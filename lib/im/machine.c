@@ -18,7 +18,7 @@ static int slot_open(void *user, struct wk_slot *slot)
     wk_map_init(&is->channels, seed);
     wk_map_init(&is->users, seed + 1);
     wk_map_init(&is->conv_overlay, seed + 2);
-    wk_map_init(&is->left, seed + 4);
+    wk_map_init(&is->round, seed + 4);
     wk_list_init(&is->lru);
     wk_list_init(&is->effects);
     wk_list_init(&is->sent);
@@ -50,8 +50,8 @@ static void slot_close(void *user, struct wk_slot *slot)
     im_status_drop_all(is);
     im_users_drop_all(is);
     im_conv_overlay_clear(is);
-    im_left_clear(is);
-    wk_map_fini(&is->left);
+    im_round_clear(is);
+    wk_map_fini(&is->round);
     wk_map_fini(&is->channels);
     wk_map_fini(&is->users);
     wk_map_fini(&is->conv_overlay);
@@ -242,7 +242,7 @@ static void round_end(void *user, struct wk_slot *slot)
     im_fresh_clear(is);
     im_events_round_end(is);
     im_conv_overlay_clear(is);
-    im_left_clear(is);
+    im_round_clear(is);
     im_channel_trim(is);
     im_tags_expire(is);
 }

@@ -43,6 +43,54 @@ enum wk_call_result im_token_set_handle(struct im_slot *is, struct wk_call *c)
     return WK_CALL_DONE;
 }
 
+/* The device as the commands of this round left it; text holds its token. */
+static int device_get(struct im_slot *is, wkim_slice uid, uint8_t flag, struct wk_row_device *row,
+                      struct wk_buf *text)
+{
+    struct wk_buf key = WK_BUF_INIT;
+    wkim_slice value;
+
+    wk_buf_u8(&key, flag);
+    wk_buf_bytes(&key, uid.p, uid.n);
+    int rc = key.oom ? WKIM_ENOMEM
+                     : im_round_get(is, IM_ROUND_DEVICE, wk_buf_slice(&key), &value);
+    wk_buf_fini(&key);
+    if (rc == WKIM_ENOTFOUND)
+        return wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), uid, flag, row, text);
+    if (rc != WKIM_OK)
+        return rc;
+    struct wk_cursor c = wk_cursor(value);
+    *row = (struct wk_row_device){ .flag = flag, .level = wk_cursor_u8(&c) };
+    row->created_ms = wk_cursor_u64(&c);
+    row->updated_ms = wk_cursor_u64(&c);
+    wk_buf_clear(text);
+    wkim_slice token = wk_cursor_rest(&c);
+    wk_buf_bytes(text, token.p, token.n);
+    row->token = wk_buf_slice(text);
+    return text->oom ? WKIM_ENOMEM : WKIM_OK;
+}
+
+static int device_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
+                      const struct wk_row_device *row)
+{
+    struct wk_buf key = WK_BUF_INIT, value = WK_BUF_INIT;
+
+    wk_buf_u8(&key, row->flag);
+    wk_buf_bytes(&key, uid.p, uid.n);
+    wk_buf_u8(&value, row->level);
+    wk_buf_u64(&value, row->created_ms);
+    wk_buf_u64(&value, row->updated_ms);
+    wk_buf_bytes(&value, row->token.p, row->token.n);
+    int rc = key.oom || value.oom
+                 ? WKIM_ENOMEM
+                 : im_round_put(is, IM_ROUND_DEVICE, wk_buf_slice(&key), wk_buf_slice(&value));
+    wk_buf_fini(&key);
+    wk_buf_fini(&value);
+    if (rc == WKIM_OK)
+        wk_device_put(txn, wk_slot_id(is->slot), uid, row);
+    return rc;
+}
+
 int im_token_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 {
     struct token t;
@@ -52,15 +100,13 @@ int im_token_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     if (decode_token(&t, in) != WKIM_OK)
         return WKIM_OK;
     row = (struct wk_row_device){ t.flag, t.level, t.token, t.now_ms, t.now_ms };
-    int rc =
-        wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), t.uid, t.flag, &old, &text);
+    int rc = device_get(is, t.uid, t.flag, &old, &text);
     if (rc == WKIM_OK)
         row.created_ms = old.created_ms;
     wk_buf_fini(&text);
     if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)
         return rc;
-    wk_device_put(txn, wk_slot_id(is->slot), t.uid, &row);
-    return WKIM_OK;
+    return device_put(is, txn, t.uid, &row);
 }
 
 void im_token_set_applied(struct im_slot *is, wkim_slice in)
@@ -94,13 +140,12 @@ int im_device_quit_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     for (int f = flag == -1 ? 0 : flag; f <= (flag == -1 ? WKIM_DEVICE_PC : flag); f++) {
         struct wk_row_device row;
         struct wk_buf text = WK_BUF_INIT;
-        int rc = wk_device_get(wk_slot_store(is->slot), wk_slot_id(is->slot), uid, (uint8_t)f, &row,
-                               &text);
+        int rc = device_get(is, uid, (uint8_t)f, &row, &text);
         if (rc == WKIM_OK) {
             row.token = wk_slice(NULL, 0);
             row.level = WKIM_DEVICE_MASTER;
             row.updated_ms = now;
-            wk_device_put(txn, wk_slot_id(is->slot), uid, &row);
+            rc = device_put(is, txn, uid, &row);
         }
         wk_buf_fini(&text);
         if (rc != WKIM_OK && rc != WKIM_ENOTFOUND)

@@ -268,12 +268,60 @@ static void system_accounts_are_known_on_every_shard_also_after_a_restart(void *
     cl_answer_fini(&a);
 }
 
+static void quit_begin(struct cl_call *call, const char *uid)
+{
+    struct wk_buf b = WK_BUF_INIT;
+
+    wk_buf_str(&b, wk_str(uid));
+    wk_buf_u32(&b, (uint32_t)-1);
+    wk_buf_u64(&b, 1);
+    cl_begin(&c, call, IM_DEVICE_QUIT, cl_slot(&c, uid), &b);
+}
+
+static void token_begin(struct cl_call *call, const char *uid, const char *text)
+{
+    struct wk_buf b = WK_BUF_INIT;
+
+    wk_buf_str(&b, wk_str(uid));
+    wk_buf_u8(&b, 0);
+    wk_buf_u8(&b, 0);
+    wk_buf_str(&b, wk_str(text));
+    wk_buf_u64(&b, 1);
+    cl_begin(&c, call, IM_TOKEN_SET, cl_slot(&c, uid), &b);
+}
+
+/* A log that is read again puts into one round what was answered in two. */
+static void a_token_ends_also_when_it_was_set_in_the_same_round(void **state)
+{
+    (void)state;
+    struct cl_call set, quit, again;
+    struct cl_conn conn;
+
+    cl_free(&c);
+    cl_new(&c, &(struct cl_options){ .shards = 2, .slots = 8, .token_auth = true });
+    token_begin(&set, "r1", "t1");
+    quit_begin(&quit, "r1");
+    token_begin(&again, "r2", "t2");
+    struct cl_answer a = cl_take(&c, &set), b = cl_take(&c, &quit), d = cl_take(&c, &again);
+    assert_true(a.code == WKIM_OK && b.code == WKIM_OK && d.code == WKIM_OK);
+    cl_answer_fini(&a);
+    cl_answer_fini(&b);
+    cl_answer_fini(&d);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(cl_login(&c, &conn, "r1", "d", 0, "t1"), WKIM_REASON_AUTH_FAIL);
+        assert_int_equal(cl_login(&c, &conn, "r2", "d", 0, "t2"), WKIM_REASON_SUCCESS);
+        cl_logout(&conn);
+        cl_restart(&c, true);
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_master_kicks_other_devices_of_its_flag_with_a_text),
+        T(a_token_ends_also_when_it_was_set_in_the_same_round),
         T(a_master_replaces_its_own_device_without_a_word),
         T(a_slave_leaves_other_devices_alone),
         T(a_kicked_connection_gets_no_more_messages),

@@ -9,6 +9,7 @@ alone in their files.  WKIM_SERVER and WKIM_TEST_PORTS as in test/api.  Exit cod
 left, or a number was given out twice.
 """
 import argparse
+import http.client
 import json
 import os
 import pathlib
@@ -26,6 +27,7 @@ import wkproto          # noqa: E402
 
 SIZE, CHUNK, RATE = 256, 2000, 400
 BIG, SMALL = "big", "small"
+ACK = "wkim_send_ack_duration_seconds"
 
 
 def text(value):
@@ -131,6 +133,26 @@ def cpu(pid):
     return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def acknowledged(server):
+    """What the server measured from SEND to SENDACK: the buckets of its histogram, by upper bound."""
+    conn = http.client.HTTPConnection("127.0.0.1", server.ports["manager"], timeout=20)
+    conn.request("GET", "/metrics")
+    out = {}
+    for line in conn.getresponse().read().decode().splitlines():
+        if line.startswith(ACK + "_bucket"):
+            bound = float(line.split('le="')[1].split('"')[0])
+            out[bound] = out.get(bound, 0) + float(line.rsplit(" ", 1)[1])
+    conn.close()
+    return out
+
+
+def server_side(before, after):
+    """Bounds below which the median, 99 % and all of the acknowledgements between two looks were."""
+    n = after[float("inf")] - before[float("inf")]
+    at = {share: next(b for b in sorted(after) if after[b] - before.get(b, 0) >= n * share) for share in (.5, .99, 1)}
+    return {"sends": int(n), **{"p%g_below_ms" % (share * 100): round(b * 1e3, 2) for share, b in at.items()}}
+
+
 def figures(values):
     v = sorted(values)
     return {"sends": len(v), "p50_ms": round(v[len(v) // 2] * 1e3, 2), "p99_ms": round(v[int(len(v) * .99)] * 1e3, 2),
@@ -150,10 +172,12 @@ def measure(a, server):
     time.sleep(3)
     senders = [Sender(server, BIG), Sender(server, SMALL)]
     out["disk_before"] = disk(server.root)
+    looks = [acknowledged(server)]
     for s in senders:
         s.phase = "before"
         s.start()
     time.sleep(10)
+    looks.append(acknowledged(server))
     busy, began = cpu(server.process.pid), time.monotonic()
     call("/channel/retention", {"channel_id": BIG, "channel_type": 2, "max_messages": a.keep})
     for s in senders:
@@ -169,6 +193,7 @@ def measure(a, server):
         time.sleep(0.25)
         low = min(low, disk(server.root))
     out["space_after_s"] = round(time.monotonic() - began, 2)
+    looks.append(acknowledged(server))
     out["server_cpu_s"] = round(cpu(server.process.pid) - busy, 2)
     for s in senders:
         s.phase = "after"
@@ -180,6 +205,7 @@ def measure(a, server):
     for s in senders:
         for phase in ("before", "during", "after"):
             out["%s %s" % (s.channel.decode(), phase)] = figures(s.latency[phase])
+    out["server before"], out["server during"] = server_side(*looks[:2]), server_side(*looks[1:])
     seqs = senders[0].seqs
     now = limits()
     failed = []

@@ -398,6 +398,8 @@ void im_look_fini(struct im_look *l);
 void im_history_trim(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch,
                      uint64_t through);
 int im_trim_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in, struct wk_call *call);
+/* Before the log: IM_TRIM and IM_LIMITS_SET of channels that can exist. */
+enum wk_call_result im_history_handle_write(struct wk_call *c);
 int im_erase_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_drop_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 bool im_drop_applied(struct im_slot *is, struct wk_call *c);

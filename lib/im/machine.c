@@ -113,7 +113,7 @@ static enum wk_call_result handle(void *user, struct wk_slot *slot, struct wk_ca
     case IM_LIMITS_GET: return im_limits_get_handle(is, c);
     case IM_DELETE: return im_delete_handle(is, c);
     case IM_LIMITS_SET:
-    case IM_TRIM:
+    case IM_TRIM: return im_history_handle_write(c);
     case IM_ERASE:
     case IM_DROP:
     case IM_OVER:

@@ -27,6 +27,24 @@ static void channel_row(struct wk_txn *txn, uint32_t slot, uint8_t table,
     wk_buf_fini(&b);
 }
 
+/* No channel can have a longer id, so a command that names one must not come to the rows. */
+static void key_decode(struct wk_cursor *c, struct wk_channel_key *key)
+{
+    im_channel_key_decode(c, key);
+    if (key->id.n > WK_ID_BYTES_MAX)
+        c->bad = true;
+}
+
+enum wk_call_result im_history_handle_write(struct wk_call *c)
+{
+    struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
+    struct wk_channel_key key;
+
+    key_decode(&cur, &key);
+    c->code = cur.bad ? WKIM_ETOOBIG : WKIM_OK;
+    return cur.bad ? WK_CALL_DONE : WK_CALL_PROPOSE;
+}
+
 /* ---- the floor ------------------------------------------------------------------------------- */
 
 void im_history_trim(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch,
@@ -56,7 +74,7 @@ int im_trim_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in, struct 
     struct wk_channel_key key;
     struct im_channel *ch;
 
-    im_channel_key_decode(&c, &key);
+    key_decode(&c, &key);
     uint64_t through = wk_cursor_u64(&c);
     uint64_t from = wk_cursor_u64(&c), to = wk_cursor_u64(&c), bytes = wk_cursor_u64(&c);
     if (c.bad)
@@ -119,7 +137,7 @@ int im_erase_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     struct wk_channel_key key;
     struct im_channel *ch;
 
-    im_channel_key_decode(&c, &key);
+    key_decode(&c, &key);
     uint64_t from = wk_cursor_u64(&c), to = wk_cursor_u64(&c), bytes = wk_cursor_u64(&c);
     if (c.bad || from > to || to - from >= IM_ERASE_MAX)
         return WKIM_OK;
@@ -169,7 +187,7 @@ int im_drop_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     struct wk_channel_key key;
     struct im_channel *ch;
 
-    im_channel_key_decode(&c, &key);
+    key_decode(&c, &key);
     if (c.bad)
         return WKIM_OK;
     int rc = im_channel_get(is, key.type, key.id, &ch);
@@ -218,7 +236,7 @@ int im_over_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
         struct wk_channel_key key;
         struct im_channel *ch;
         uint64_t over_ms = wk_cursor_u64(&c);
-        im_channel_key_decode(&c, &key);
+        key_decode(&c, &key);
         uint64_t seq = wk_cursor_u64(&c);
         uint32_t bytes = wk_cursor_u32(&c);
         wkim_slice no = wk_cursor_str(&c);
@@ -247,7 +265,7 @@ int im_events_purge_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 
     while (rc == WKIM_OK && wk_cursor_left(&c) && !c.bad) {
         struct wk_channel_key key;
-        im_channel_key_decode(&c, &key);
+        key_decode(&c, &key);
         wkim_slice no = wk_cursor_str(&c);
         if (!c.bad)
             rc = im_events_purge(is, txn, &key, no);
@@ -264,7 +282,7 @@ int im_limits_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
     struct im_channel *ch;
     struct wk_keep keep;
 
-    im_channel_key_decode(&c, &key);
+    key_decode(&c, &key);
     keep.set = wk_cursor_u8(&c);
     keep.age_s = wk_cursor_u64(&c);
     keep.messages = wk_cursor_u64(&c);

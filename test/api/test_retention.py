@@ -246,6 +246,11 @@ class Retention(srv.Running, unittest.TestCase):
                 ("/channel/retention", {"max_age": -2}, "max_age、max_messages、max_bytes不能小于-1！")):
             self.assertEqual(server.post(path, {**G, **body}), (400, {"msg": msg, "status": 400}), path)
         self.assertEqual(server.call("GET", "/channel/retention")[1]["msg"], "channel_id不能为空！")
+        long = {"channel_id": "x" * 3000, "login_uid": "y" * 3000, "channel_type": 1}
+        for path, body in (("/message/delete", {"message_seqs": [1]}), ("/messages/retention", {"through_seq": 1}),
+                           ("/channel/retention", {"max_messages": 1})):
+            self.assertEqual(server.post(path, {**long, **body})[0], 413, path)
+        self.assertEqual(server.call("GET", "/readyz")[0], 200)
         self.assertEqual(self.ok(server, "/messages/retention", {**G, "through_seq": 7})["data"],
                          {"deleted_to_seq": 0, "max_message_seq": 0})
         self.assertEqual(self.ok(server, "/message/delete", {**G, "message_seqs": [9]})["data"], {"deleted": 0})

@@ -118,6 +118,8 @@ class Server:
                 if self.process.poll() is not None:
                     break
                 time.sleep(0.05)
+        self.process.kill()
+        self.process.wait()
         raise RuntimeError("no server: " + read(os.path.join(self.root, "out.log")))
 
     def stop(self, how=signal.SIGTERM):

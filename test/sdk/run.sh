@@ -19,5 +19,5 @@ fi
 (cd go && go build -mod=readonly -o "$SDK_BUILD/gosdk" .)
 "${CC:-gcc}" -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror \
     -I"$root/include" -o "$SDK_BUILD/versions" versions.c "$root/build/libwkim.a" -pthread \
-    -levent_core -levent_pthreads -lrocksdb -ljansson -lcrypto
+    -levent_core -levent_pthreads -lrocksdb -ljansson -lcrypto -lz
 exec node run.mjs "$@"

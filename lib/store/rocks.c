@@ -11,7 +11,10 @@
 #include "store/rocks_options.h"
 
 #define STALL_CHECK_MS 20
-#define MARKER "flush"
+/* Behind the rows of every slot; as long as the prefixes that filters and hints look at. */
+#define MARKER "\xff\xff\xff" "last flush"
+#define ROW_OVERHEAD_BYTES 96 /* of a row in a memtable, beside key and value */
+#define UNFLUSHED_MEMTABLES_MAX 3
 #define READ_TIER_PERSISTED 2
 #define RANGE_ROWS_MAX 4096 /* rows of a range that are deleted one by one */
 
@@ -24,6 +27,14 @@ struct rocks {
     rocksdb_readoptions_t *read_persisted; /* what would survive a crash */
     rocksdb_compactoptions_t *compact;
     pthread_mutex_t flush_lock;
+    uint64_t memtable_bytes;
+    _Atomic uint64_t unflushed; /* estimated bytes in memtables since the last flush began */
+    /* The thread that flushes when they are many. */
+    pthread_t flusher;
+    pthread_mutex_t turn_lock;
+    pthread_cond_t turn;
+    uint64_t turns; /* flushes that ended, well or not */
+    bool flusher_runs, stop;
     _Atomic uint64_t stall_checked_ms;
     _Atomic bool stalled;
 };
@@ -198,6 +209,22 @@ static int batch_fill(struct batch *batch)
     return rc;
 }
 
+/* Wakes the flusher; who is far ahead of it waits for the end of a flush. */
+static void count_unflushed(struct rocks *r, uint64_t bytes)
+{
+    const uint64_t before = atomic_fetch_add(&r->unflushed, bytes), now = before + bytes;
+
+    if (now < r->memtable_bytes)
+        return;
+    pthread_mutex_lock(&r->turn_lock);
+    if (before < r->memtable_bytes)
+        pthread_cond_broadcast(&r->turn);
+    const uint64_t turns = r->turns;
+    while (now >= r->memtable_bytes * UNFLUSHED_MEMTABLES_MAX && r->turns == turns && !r->stop)
+        pthread_cond_wait(&r->turn, &r->turn_lock);
+    pthread_mutex_unlock(&r->turn_lock);
+}
+
 static int rocks_write(void *self, void *native, wkim_slice ops, struct wkim_error *err)
 {
     struct rocks *r = self;
@@ -206,21 +233,24 @@ static int rocks_write(void *self, void *native, wkim_slice ops, struct wkim_err
 
     rocksdb_writebatch_clear(native);
     int rc = batch_fill(&batch);
+    const uint64_t rows = (uint64_t)rocksdb_writebatch_count(native);
     if (rc == WKIM_OK)
         rocksdb_write(r->db, r->write, native, &text);
     else
         wk_fail(err, rc, "write: cannot read the range to delete");
     rocksdb_writebatch_clear(native);
+    if (rc == WKIM_OK && !text)
+        count_unflushed(r, ops.n + rows * ROW_OVERHEAD_BYTES);
     return text ? rocks_fail(err, text, "write") : rc;
 }
 
-/* The number of the last flush that reached the disk; 0 when there was none. */
-static int flushed_no(struct rocks *r, uint64_t *no, struct wkim_error *err)
+/* The number of the last flush of a family that reached the disk; 0 when there was none. */
+static int flushed_no(struct rocks *r, int family, uint64_t *no, struct wkim_error *err)
 {
     char *text = NULL;
     size_t n = 0;
-    char *v = rocksdb_get_cf(r->db, r->read_persisted, r->family[WK_ROCKS_DEFAULT], MARKER,
-                             sizeof(MARKER), &n, &text);
+    char *v = rocksdb_get_cf(r->db, r->read_persisted, r->family[family], MARKER,
+                             sizeof(MARKER) - 1, &n, &text);
 
     if (text)
         return rocks_fail(err, text, "flush");
@@ -231,31 +261,48 @@ static int flushed_no(struct rocks *r, uint64_t *no, struct wkim_error *err)
     return WKIM_OK;
 }
 
+static int put_markers(struct rocks *r, uint64_t no, struct wkim_error *err)
+{
+    rocksdb_writebatch_t *b = rocksdb_writebatch_create();
+    char *text = NULL;
+
+    for (int i = 0; i < WK_ROCKS_FAMILIES; i++)
+        rocksdb_writebatch_put_cf(b, r->family[i], MARKER, sizeof(MARKER) - 1, (const char *)&no,
+                                  sizeof(no));
+    rocksdb_write(r->db, r->write, b, &text);
+    rocksdb_writebatch_destroy(b);
+    return text ? rocks_fail(err, text, "flush") : WKIM_OK;
+}
+
 static int flush_locked(struct rocks *r, struct wkim_error *err)
 {
-    rocksdb_column_family_handle_t *f = r->family[WK_ROCKS_DEFAULT];
     uint64_t no = 0, found = 0;
-    char *text = NULL;
-    int rc = flushed_no(r, &no, err);
+    int rc = flushed_no(r, WK_ROCKS_DEFAULT, &no, err);
 
+    if (rc == WKIM_OK)
+        rc = put_markers(r, ++no, err);
     if (rc != WKIM_OK)
         return rc;
-    no++;
-    rocksdb_put_cf(r->db, r->write, f, MARKER, sizeof(MARKER), (const char *)&no, sizeof(no),
-                   &text);
-    if (text)
-        return rocks_fail(err, text, "flush");
-    rocksdb_compact_range_cf_opt(r->db, f, r->compact, NULL, 0, NULL, 0);
-    rc = flushed_no(r, &found, err);
-    if (rc == WKIM_OK && found != no)
-        rc = wk_fail(err, WKIM_EIO, "flush: the back end did not write its tables");
+    atomic_store(&r->unflushed, 0);
+    rocksdb_compact_range_cf_opt(r->db, r->family[WK_ROCKS_DEFAULT], r->compact, NULL, 0, NULL, 0);
+    for (int i = 0; rc == WKIM_OK && i < WK_ROCKS_FAMILIES; i++) {
+        rc = flushed_no(r, i, &found, err);
+        if (rc == WKIM_OK && found != no)
+            rc = wk_fail(err, WKIM_EIO, "flush: the back end did not write its tables");
+    }
     return rc;
 }
 
 /* The C API of RocksDB 7 flushes one family at a time, which would tear the applied index from its
- * rows.  Flushing for a manual compaction takes all families at once (atomic_flush), so a marker
- * row is put into the otherwise empty default family and that family is compacted.  The marker
- * read back from disk alone is the proof, as compaction reports no errors. */
+ * rows.  Flushing for a manual compaction takes all families at once (atomic_flush), so the
+ * otherwise empty default family is compacted.
+ *
+ * All families: up to RocksDB 7.9 those without rows are left out, and what is written to them
+ * between that decision and the moment the others are cut is lost in a crash although the applied
+ * index is kept (facebook/rocksdb pull request 11148).  So every family gets a marker first, and
+ * nobody but this function flushes: memtables are never filled up (rocks_options.c), the flusher
+ * does it when they are large.  The markers read back from disk alone are the proof, as compaction
+ * reports no errors. */
 static int rocks_flush(void *self, struct wkim_error *err)
 {
     struct rocks *r = self;
@@ -264,6 +311,39 @@ static int rocks_flush(void *self, struct wkim_error *err)
     int rc = flush_locked(r, err);
     pthread_mutex_unlock(&r->flush_lock);
     return rc;
+}
+
+static void *flusher_main(void *arg)
+{
+    struct rocks *r = arg;
+
+    pthread_setname_np(pthread_self(), "wk-flush");
+    pthread_mutex_lock(&r->turn_lock);
+    while (!r->stop) {
+        if (atomic_load(&r->unflushed) < r->memtable_bytes) {
+            pthread_cond_wait(&r->turn, &r->turn_lock);
+            continue;
+        }
+        pthread_mutex_unlock(&r->turn_lock);
+        (void)rocks_flush(r, NULL); /* a failure shows at the next write */
+        pthread_mutex_lock(&r->turn_lock);
+        r->turns++;
+        pthread_cond_broadcast(&r->turn);
+    }
+    pthread_mutex_unlock(&r->turn_lock);
+    return NULL;
+}
+
+static void flusher_stop(struct rocks *r)
+{
+    if (!r->flusher_runs)
+        return;
+    pthread_mutex_lock(&r->turn_lock);
+    r->stop = true;
+    pthread_cond_broadcast(&r->turn);
+    pthread_mutex_unlock(&r->turn_lock);
+    pthread_join(r->flusher, NULL);
+    r->flusher_runs = false;
 }
 
 static int rocks_checkpoint(void *self, const char *dir, struct wkim_error *err)
@@ -277,10 +357,13 @@ static int rocks_checkpoint(void *self, const char *dir, struct wkim_error *err)
     if (mkdir(dir, 0750) != 0)
         return wk_fail(err, errno == EEXIST ? WKIM_EEXIST : WKIM_EIO, "checkpoint: create %s: %s",
                        dir, strerror(errno));
+    int rc = rocks_flush(r, err);
+    if (rc != WKIM_OK)
+        return rc;
     rocksdb_checkpoint_t *c = rocksdb_checkpoint_object_create(r->db, &text);
     if (text)
         return rocks_fail(err, text, "checkpoint");
-    rocksdb_checkpoint_create(c, path, 0, &text); /* 0: flush first, all families */
+    rocksdb_checkpoint_create(c, path, UINT64_MAX, &text); /* without a flush of its own */
     rocksdb_checkpoint_object_destroy(c);
     return text ? rocks_fail(err, text, "checkpoint") : wk_format_write(dir, err);
 }
@@ -345,6 +428,7 @@ static void rocks_close(void *self)
 {
     struct rocks *r = self;
 
+    flusher_stop(r);
     for (int i = 0; i < WK_ROCKS_FAMILIES; i++)
         if (r->family[i])
             rocksdb_column_family_handle_destroy(r->family[i]);
@@ -356,6 +440,8 @@ static void rocks_close(void *self)
     rocksdb_writeoptions_destroy(r->write);
     wk_rocks_options_fini(&r->options);
     pthread_mutex_destroy(&r->flush_lock);
+    pthread_mutex_destroy(&r->turn_lock);
+    pthread_cond_destroy(&r->turn);
     wk_free(r);
 }
 
@@ -410,6 +496,8 @@ int wk_rocks_open(struct wk_store *s, const char *dir, const struct wk_store_opt
     if (!r)
         return wk_fail(err, WKIM_ENOMEM, "store %s: out of memory", dir);
     pthread_mutex_init(&r->flush_lock, NULL);
+    pthread_mutex_init(&r->turn_lock, NULL);
+    pthread_cond_init(&r->turn, NULL);
     r->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(r->write, 1);
     r->read = rocksdb_readoptions_create();
@@ -418,6 +506,10 @@ int wk_rocks_open(struct wk_store *s, const char *dir, const struct wk_store_opt
     r->compact = rocksdb_compactoptions_create();
     rocksdb_compactoptions_set_exclusive_manual_compaction(r->compact, 0);
     rc = open_db(r, dir, opt, err);
+    r->memtable_bytes = r->options.memtable_bytes;
+    if (rc == WKIM_OK && pthread_create(&r->flusher, NULL, flusher_main, r) != 0)
+        rc = wk_fail(err, WKIM_EAGAIN, "store %s: cannot start a thread", dir);
+    r->flusher_runs = rc == WKIM_OK;
     if (rc != WKIM_OK) {
         rocks_close(r);
         return rc;

@@ -5,7 +5,9 @@
 #define MB (1024ull * 1024)
 #define CACHE_BYTES_DEFAULT (256 * MB)
 #define MEMTABLE_BYTES_DEFAULT (128 * MB)
-#define MEMTABLE_BLOOM 0.005       /* of the memtable: about 16 bits per message */
+/* Memtables are flushed by us, all together and long before RocksDB would (rocks.c). */
+#define MEMTABLE_ROOM 8
+#define MEMTABLE_BLOOM (0.005 / MEMTABLE_ROOM) /* of the room: about 16 bits per message */
 #define INDEX_BYTES_PER_BUCKET 400 /* of the memtable: about one bucket per message */
 /* Compression is done by background threads on the same cores; the fast levels give up little. */
 #define ZSTD_LEVEL (-1)
@@ -48,7 +50,7 @@ static void set_tiered(rocksdb_options_t *f, int runs, int width)
 
 static void family_common(rocksdb_options_t *f, uint64_t memtable_bytes)
 {
-    rocksdb_options_set_write_buffer_size(f, memtable_bytes);
+    rocksdb_options_set_write_buffer_size(f, memtable_bytes * MEMTABLE_ROOM);
     rocksdb_options_set_max_write_buffer_number(f, 4);
     rocksdb_options_set_level0_slowdown_writes_trigger(f, 200);
     rocksdb_options_set_level0_stop_writes_trigger(f, 400);
@@ -146,6 +148,7 @@ void wk_rocks_options_init(struct wk_rocks_options *o, const struct wk_store_opt
     uint64_t memtable = opt && opt->memtable_bytes ? opt->memtable_bytes : MEMTABLE_BYTES_DEFAULT;
     int threads = opt && opt->background_threads > 0 ? opt->background_threads : 2;
 
+    o->memtable_bytes = memtable;
     o->cache = rocksdb_cache_create_lru(cache);
     o->env = rocksdb_create_default_env();
     o->db = rocksdb_options_create();

@@ -14,6 +14,7 @@ struct wk_rocks_options {
     const char *name[WK_ROCKS_FAMILIES];          /* constant texts */
     rocksdb_cache_t *cache;
     rocksdb_env_t *env;
+    uint64_t memtable_bytes; /* flush when so much was written */
 };
 /* RocksDB ends the process when it finds no memory, so there is no failure to report. */
 void wk_rocks_options_init(struct wk_rocks_options *o, const struct wk_store_options *opt,

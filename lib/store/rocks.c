@@ -310,6 +310,10 @@ static int rocks_flush(void *self, struct wkim_error *err)
     pthread_mutex_lock(&r->flush_lock);
     int rc = flush_locked(r, err);
     pthread_mutex_unlock(&r->flush_lock);
+    pthread_mutex_lock(&r->turn_lock);
+    r->turns++;
+    pthread_cond_broadcast(&r->turn);
+    pthread_mutex_unlock(&r->turn_lock);
     return rc;
 }
 
@@ -327,8 +331,6 @@ static void *flusher_main(void *arg)
         pthread_mutex_unlock(&r->turn_lock);
         (void)rocks_flush(r, NULL); /* a failure shows at the next write */
         pthread_mutex_lock(&r->turn_lock);
-        r->turns++;
-        pthread_cond_broadcast(&r->turn);
     }
     pthread_mutex_unlock(&r->turn_lock);
     return NULL;

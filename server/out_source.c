@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GRACE_MS 250
 #define BODY_FIRST_BYTES 4096
 
 struct wk_out_source {
@@ -93,7 +94,8 @@ static int set_options(struct transfer *t, const wkim_hook_request *r)
     (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(e, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    /* The node gives up first, so that a time-out is counted as one. */
+    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms + GRACE_MS);
     return 0;
 }
 

@@ -10,7 +10,7 @@
 struct run {
     struct wk_list link;       /* im_slot.effects */
     struct wk_timer retry;
-    struct im_slot *is;
+    struct im_slot *is;        /* NULL: closed while calls are under way */
     uint64_t id;
     uint32_t waiting;          /* calls under way + 1 while they are being sent */
     int rc;
@@ -107,6 +107,11 @@ static void run_finished(struct run *r)
 {
     struct wk_call *call = r->call;
 
+    if (!r->is) { /* the slot was closed meanwhile; its next leader starts from the row */
+        wk_blob_unref(r->body);
+        wk_free(r);
+        return;
+    }
     if (r->rc == WKIM_OK && r->next < r->end) {
         r->at = r->next;
         execute(r);
@@ -387,6 +392,8 @@ void im_outbox_drop_all(struct im_slot *is)
             free_run(r);
             continue;
         }
-        r->call = NULL; /* its answers still come: they free it */
+        wk_count(&is->count->effects, (uint64_t)-1);
+        r->call = NULL;
+        r->is = NULL; /* its answers still come: the last one frees it */
     }
 }

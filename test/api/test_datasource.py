@@ -466,7 +466,7 @@ class Hostile(Base):
         time.sleep(0.2)
         began = time.monotonic()
         self.assertEqual(self.reason(ann, "g"), SUCCESS)
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, 30 if srv.SANITIZED else 5)
         self.assertEqual(ann.wait("SENDACK", 20, clientSeq=1)["reasonCode"], SUCCESS)
         self.assertEqual(bob.wait("RECV", 20, channelId="all")["plain"], b"hello")
         self.assertEqual(self.reason(ann, "all"), SUCCESS)

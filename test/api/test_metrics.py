@@ -108,8 +108,9 @@ class Metrics:
     def get(self, name, **labels):
         return self.samples.get((name, tuple(sorted(labels.items()))))
 
-    def sum(self, name):
-        return sum(v for (n, _), v in self.samples.items() if n == name)
+    def sum(self, name, **labels):
+        want = set(labels.items())
+        return sum(v for (n, have), v in self.samples.items() if n == name and want <= set(have))
 
 
 def scrape(server, port="manager"):
@@ -137,6 +138,20 @@ def settled(server, name, value, **labels):
         m = scrape(server)
         if m.get(name, **labels) == value or time.monotonic() > end:
             return m
+        time.sleep(0.02)
+
+
+def all_closed(server):
+    """Metrics as soon as every TCP connection that was opened is closed, at least one of them after login."""
+    end = time.monotonic() + 20
+    while True:
+        m = scrape(server)
+        opened = m.get("wkim_connections_opened_total", listener="tcp")
+        if m.get("app_conn_count_total") == 0 and m.get("wkim_auth_total", result="ok") and \
+                opened == m.sum("wkim_connections_closed_total", listener="tcp"):
+            return m
+        if time.monotonic() > end:
+            raise AssertionError("%s connections opened, not all closed" % opened)
         time.sleep(0.02)
 
 
@@ -184,8 +199,9 @@ class Truth(srv.Running, unittest.TestCase):
 
     def test_connections_users_and_reasons(self):
         # server.py looked whether the port answers, perhaps more than once; sockets are accepted in order
+        # but their ends are seen in any
         wkproto.login(self.server.tcp, "first").close()
-        before = settled(self.server, "app_conn_count_total", 0)
+        before = all_closed(self.server)
 
         def new(m, name, **labels):
             return (m.get(name, **labels) or 0) - (before.get(name, **labels) or 0)

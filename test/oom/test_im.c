@@ -25,7 +25,7 @@ static void send_and_deliver(void **state)
             .from = from, .type = WKIM_CHANNEL_PERSON, .to = to, .no = "n", .payload = "hello"
         };
         cl_send_begin(&c, &call, &s);
-        struct cl_answer a = take_failing(&call, n, &more);
+        struct cl_answer a = take_failing(&call, n, &more, WKIM_EDENIED);
         cl_answer_fini(&a);
         if (!more)
             assert_int_equal(a.code, WKIM_OK);
@@ -60,7 +60,7 @@ static void change_a_list(void **state)
         wk_buf_str(&b, wk_str("u1"));
         wk_buf_str(&b, wk_str("u2"));
         cl_begin(&c, &call, IM_LIST_CHANGE, cl_slot(&c, group), &b);
-        const int code = take_failing_code(&call, n, &more);
+        const int code = take_failing_code(&call, n, &more, WKIM_EDENIED);
         repair();
         if (code == WKIM_OK)
             assert_int_equal(cl_text(&c, "u2", WKIM_CHANNEL_GROUP, group, "x", NULL),
@@ -143,7 +143,7 @@ static void leave_a_group(void **state)
         wk_buf_u64(&b, c.wall_ms);
         wk_buf_str(&b, wk_str(group));
         cl_begin(&c, &call, IM_LIST_CHANGE, cl_slot(&c, group), &b);
-        (void)take_failing_code(&call, n, &more);
+        (void)take_failing_code(&call, n, &more, WKIM_EDENIED);
         repair();
         assert_int_equal(
             cl_list(&c, WKIM_CHANNEL_GROUP, group, WK_LIST_SUBSCRIBER, WKIM_LIST_REMOVE, group),

@@ -9,7 +9,7 @@ static int failing(uint16_t op, const char *key, struct wk_buf *in, uint64_t n, 
     struct cl_call call;
 
     cl_begin(&c, &call, op, cl_slot(&c, key), in);
-    const int code = take_failing_code(&call, n, hit);
+    const int code = take_failing_code(&call, n, hit, WKIM_ENOTLEADER);
     repair();
     return code;
 }

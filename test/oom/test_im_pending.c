@@ -100,7 +100,7 @@ static void send_to_somebody_who_is_away(void **state)
         const struct cl_send s = { .from = from, .type = 1, .to = to, .payload = "hello" };
         listed = lost = 0;
         cl_send_begin(&c, &call, &s);
-        const int code = take_failing_code(&call, n, &more);
+        const int code = take_failing_code(&call, n, &more, WKIM_EDENIED);
         if (code == WKIM_OK)
             assert_int_equal(listed + lost, 1);
         repair();

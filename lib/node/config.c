@@ -10,6 +10,7 @@
 #define Z WK_CONFIG_ZERO_OK
 #define R WK_CONFIG_ZERO_REFUSED
 #define I WK_CONFIG_INERT
+#define Q WK_CONFIG_QUIET
 #define X(name, kind, def, min, max, flags, extra, text)                                           \
     {name, def, extra, text, min, max, WK_CONFIG_##kind, flags},
 const struct wk_config_key wk_config_keys[WK_CONFIG_KEYS] = {
@@ -19,6 +20,7 @@ const struct wk_config_key wk_config_keys[WK_CONFIG_KEYS] = {
 #undef Z
 #undef R
 #undef I
+#undef Q
 
 /* Names that older files use for the same thing. */
 static const struct {
@@ -253,6 +255,18 @@ static int push_item(struct wk_config_entry *e, const char *p, size_t n)
     return WKIM_OK;
 }
 
+/* One item of a sequence, without the blanks around it; an empty one is none. */
+static int push_trimmed(struct wk_config_entry *e, const char *text)
+{
+    size_t n;
+
+    while (isspace((unsigned char)*text))
+        text++;
+    for (n = strlen(text); n && isspace((unsigned char)text[n - 1]); n--)
+        ;
+    return n ? push_item(e, text, n) : WKIM_OK;
+}
+
 /* Items are separated by blanks and, outside brackets, by commas. */
 static int split_items(struct wk_config_entry *e, const char *text)
 {
@@ -429,7 +443,7 @@ static int change(wkim_config *c, const char *key, const char *text, bool add, i
         for (size_t k = 0; rc == WKIM_OK && k < kept; k++)
             rc = push_item(&ch.next, e->items[k], strlen(e->items[k]));
         if (rc == WKIM_OK)
-            rc = add ? push_item(&ch.next, text, strlen(text)) : split_items(&ch.next, text);
+            rc = add ? push_trimmed(&ch.next, text) : split_items(&ch.next, text);
         if (rc == WKIM_OK)
             rc = check_items(&ch, kept, reason, sizeof(reason));
         if (rc == WKIM_OK)

@@ -24,7 +24,8 @@ enum wk_config_kind {
 enum wk_config_flag {
     WK_CONFIG_ZERO_OK = 1, /* an explicit 0 or empty text has a meaning */
     WK_CONFIG_ZERO_REFUSED = 2,
-    WK_CONFIG_INERT = 4 /* known, no effect */
+    WK_CONFIG_INERT = 4, /* known, no effect */
+    WK_CONFIG_QUIET = 8  /* and nothing to warn of */
 };
 
 struct wk_config_key {

@@ -68,13 +68,14 @@ static void check_zeros(struct report *r)
     }
 }
 
-/* Keys that this version does not use, where somebody relies on them. */
+/* Keys that this version does not use, where somebody may rely on them. */
 static void check_inert(struct report *r)
 {
     for (int i = 0; i < WK_CONFIG_KEYS; i++) {
         const struct wk_config_entry *e = &r->c->entries[i];
 
-        if ((wk_config_keys[i].flags & WK_CONFIG_INERT) && e->source != WKIM_SOURCE_DEFAULT)
+        if ((wk_config_keys[i].flags & (WK_CONFIG_INERT | WK_CONFIG_QUIET)) == WK_CONFIG_INERT &&
+            e->source != WKIM_SOURCE_DEFAULT)
             say(r, 0, wk_config_keys[i].name, "has no effect (%s)", wk_config_keys[i].text);
     }
 }
@@ -154,6 +155,9 @@ static void check_cluster(struct report *r)
         say(r, 1, "cluster.initNodes", "does not contain this node (cluster.nodeId %lld)", self);
     if ((n || filled(r, "cluster.seed")) && !filled(r, "cluster.serverAddr"))
         say(r, 1, "cluster.serverAddr", "required when cluster.initNodes or cluster.seed is set");
+    if ((n > 1 || filled(r, "cluster.seed")) && !filled(r, "cluster.apiUrl"))
+        say(r, 1, "cluster.apiUrl",
+            "required in a cluster (other nodes forward HTTP requests to it)");
     if ((n > 1 || filled(r, "cluster.seed")) && !filled(r, "cluster.joinToken"))
         say(r, 0, "cluster.joinToken", "is empty: anybody who reaches %s may join the cluster",
             wkim_config_get(r->c, "cluster.addr"));
@@ -261,8 +265,8 @@ static bool loopback(const char *address)
 static void check_exposure(struct report *r)
 {
     if (strcmp(wkim_config_get(r->c, "jwt.secret"), "secret_wukongim") == 0)
-        say(r, 1, "jwt.secret",
-            "is the published default, anybody could sign console tokens "
+        say(r, 0, "jwt.secret",
+            "is the published default, anybody can sign console tokens "
             "(leave it empty to have one made)");
     if (on(r, "stress"))
         say(r, 0, "stress", "is on: load test routes are open and tokenAuthOn counts as false");

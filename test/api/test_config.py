@@ -137,12 +137,17 @@ class Config(unittest.TestCase):
         self.assertIn("info: config: unknown environment variables: WK_NO_SUCH_KEY", err.splitlines())
 
     def test_lists_from_sequences_blanks_and_commas(self):
-        env = {"WK_CLUSTER_INITNODES": "1001@a 1002@b,1003@c:5", "WK_CLUSTER_SERVERADDR": "a:11110"}
+        env = {"WK_CLUSTER_INITNODES": "1001@a 1002@b,1003@c:5", "WK_CLUSTER_SERVERADDR": "a:11110",
+               "WK_CLUSTER_APIURL": "http://a:5001"}
         self.assertEqual(self.value("cluster.initNodes", env=env), "1001@a 1002@b 1003@c:5")
-        text = "cluster:\n  serverAddr: a:1\n  seed:\n    - 1001@a:1\n    - 1002@b:1\n"
+        text = "cluster:\n  serverAddr: a:1\n  apiUrl: http://a:2\n  seed:\n    - 1001@a:1\n    - 1002@b:1\n"
         self.assertEqual(self.value("cluster.seed", text=text), "1001@a:1 1002@b:1")
         self.assert_bad('config: cluster.initNodes[1]: "bad" must be nodeId@host[:port] [wk.yaml:4]',
                         text="cluster:\n  initNodes:\n    - 1001@a\n    - bad\n")
+
+    def test_the_empty_item_of_the_published_example_is_none(self):
+        text = 'cluster:\n  initNodes:\n    - ""\n  seed:\n    - ""\n'
+        self.assertEqual(self.value("cluster.initNodes", text=text), "")
 
     def test_keys_ignore_case_and_zero_means_not_set_where_it_has_no_meaning(self):
         text = "MESSAGERETRY:\n  maxcount: 0\n"

@@ -368,11 +368,14 @@ static void rules_across_keys_name_key_reason_and_source(void **state)
         {"cluster.seed", "1001@b:1",
          "1 config: cluster.serverAddr: required when cluster.initNodes or cluster.seed is set "
          "[default]\n"},
+        {"cluster.initNodes", "1001@a 1002@b",
+         "1 config: cluster.apiUrl: required in a cluster (other nodes forward HTTP requests to "
+         "it) [default]\n"},
         {"auth.users", "a:b:* a:c:*", "1 config: auth.users: duplicate user \"a\" [wk.yaml:3]\n"},
         {"auth.users", "____manager:b:[*:r]",
          "1 config: auth.users[0]: the name \"____manager\" is taken by managerUID [wk.yaml:3]\n"},
         {"jwt.secret", "secret_wukongim",
-         "1 config: jwt.secret: is the published default, anybody could sign console tokens (leave "
+         "0 config: jwt.secret: is the published default, anybody can sign console tokens (leave "
          "it empty to have one made) [wk.yaml:3]\n"},
         {"mode", "release",
          "0 config: tokenAuthOn is false: any client may connect as any uid "
@@ -398,6 +401,40 @@ static void rules_across_keys_name_key_reason_and_source(void **state)
         assert_non_null(strstr(r.text, rows[i].text));
         wkim_config_free(c);
     }
+}
+
+/* Files in the field hold keys that never did anything; warning of each would hide the others. */
+static void keys_without_effect_in_version_2_are_no_warning(void **state)
+{
+    static const char *const rows[][2] = {
+        {"deadlockCheck", "true"}, {"auth.kind", "jwt"},      {"reactor.user.subCount", "3"},
+        {"ginMode", "debug"},      {"trace.endpoint", "x:1"}, {"conversation.cacheExpire", "1d"}};
+    wkim_config *c = fresh();
+    struct reports plain, r;
+
+    (void)state;
+    assert_int_equal(check(c, &plain), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(set_file(c, rows[i][0], rows[i][1]), WKIM_OK);
+    assert_int_equal(check(c, &r), 0);
+    assert_string_equal(r.text, plain.text);
+    wkim_config_free(c);
+}
+
+/* The published example file holds a list with one empty item. */
+static void an_empty_item_is_no_item(void **state)
+{
+    wkim_config *c = fresh();
+
+    (void)state;
+    assert_int_equal(
+        wkim_config_add(c, "cluster.initNodes", "", WKIM_SOURCE_FILE, "wk.yaml:3", NULL), WKIM_OK);
+    assert_int_equal(
+        wkim_config_add(c, "cluster.initNodes", " 1001@a ", WKIM_SOURCE_FILE, "wk.yaml:4", NULL),
+        WKIM_OK);
+    assert_int_equal(wkim_config_list(c, "cluster.initNodes", 0, NULL), 1);
+    assert_string_equal(wkim_config_get(c, "cluster.initNodes"), "1001@a");
+    wkim_config_free(c);
 }
 
 static long countdown; /* allocations until one fails, < 0: never */
@@ -484,6 +521,8 @@ int main(void)
         cmocka_unit_test(old_names_give_way_to_the_real_ones),
         cmocka_unit_test(an_explicit_zero_is_honoured_or_reported),
         cmocka_unit_test(rules_across_keys_name_key_reason_and_source),
+        cmocka_unit_test(keys_without_effect_in_version_2_are_no_warning),
+        cmocka_unit_test(an_empty_item_is_no_item),
         cmocka_unit_test(any_failing_allocation_is_reported_and_leaves_a_whole_object),
     };
 

@@ -32,7 +32,7 @@ SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(B)/gen/wkhook.pb-c.o
 SUPPORT_SRC := $(sort $(wildcard test/support/*.c))
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
 
-TEST_SRC := $(sort $(wildcard test/unit/*/test_*.c test/prop/test_*.c test/oom/test_*.c test/scenario/test_*.c test/abi/test_*.c))
+TEST_SRC := $(sort $(wildcard test/unit/*/test_*.c test/unit/*/*/test_*.c test/prop/test_*.c test/oom/test_*.c test/scenario/test_*.c test/abi/test_*.c))
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%)
 SIM_SRC := $(sort $(wildcard test/sim/*.c))
 FUZZ_SRC := $(sort $(wildcard test/fuzz/fuzz_*.c))

@@ -57,7 +57,7 @@
  * IM_CMD_HANDED         str uid, row of IM_TABLE_HANDED                      -
  * IM_CMD_ACK            str uid, u64 last_message_seq, u64 now_ms            -
  * IM_CMD_READ           str uid, u8 create, u64 now_ms, repeated (key, u64 seq) -
- * IM_EVENT              struct im_event (event_lane.h)                       JSON
+ * IM_EVENT              struct im_event (event/lane.h)                       JSON
  * IM_EVENT_SYNC         key, str client_msg_no, str event_key, u64 from, u32 limit, u8 private
  *                                                                            JSON
  * IM_EVENT_PUT          str lane key, str row, u64 first, u64 end of the pieces to drop -

@@ -35,6 +35,11 @@ wkim_slice im_base_id(wkim_slice id)
     return wk_slice_ends_with(id, tail) ? wk_slice(id.p, id.n - tail.n) : id;
 }
 
+bool im_is_command(wkim_slice stored_id)
+{
+    return wk_slice_ends_with(stored_id, WK_LIT(IM_CMD_SUFFIX));
+}
+
 wkim_slice im_peer(wkim_slice id, wkim_slice uid)
 {
     const uint8_t *at = id.n ? memchr(id.p, '@', id.n) : NULL;

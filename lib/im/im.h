@@ -2,7 +2,7 @@
  * conversations), presence and fan-out.  HTTP, JSON-RPC, binary clients and the C API end here.
  *
  * Everything is a wk_call to a slot with one of the operations below; node/ builds the request
- * bytes with the im_req_* functions and reads the answers with the layouts in answer.h. */
+ * bytes with the im_*_encode functions and reads the answers with the layouts in answer.h. */
 #ifndef WK_IM_IM_H
 #define WK_IM_IM_H
 #include "base/cursor.h"
@@ -255,7 +255,7 @@ void im_keep_stop(struct im *im);
 /* Every delta of an event is in the log; any thread. */
 bool im_events_saved(const struct im *im);
 
-/* ---- data source (source.c) ------------------------------------------------------------------ */
+/* ---- data source (message/source.c) ---------------------------------------------------------- */
 /* Repeated str to a counted list, sorted, each once.  Any thread.  WKIM_EPROTO, WKIM_ENOMEM. */
 int im_members_build(struct im_members **out, struct wk_cluster *c, wkim_slice uids);
 struct im_members *im_members_ref(struct im_members *m);

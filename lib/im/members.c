@@ -1,7 +1,8 @@
 /* Sorted, counted lists of uids in chunks, so that a change of a list of 100,000 moves some hundred
  * members, also while deliveries hold the list as it was. */
-#include "im/internal.h"
+#include "im/members.h"
 #include <stdlib.h>
+#include "im/internal.h"
 
 int im_members_new(struct im_members **out)
 {

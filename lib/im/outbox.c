@@ -1,7 +1,7 @@
 /* Effects of a command that live in other slots: a durable row in this slot, calls to the others,
  * then the row goes away.  After a crash the leader runs what is left again; the effects are
  * idempotent. */
-#include "im/internal.h"
+#include "im/outbox.h"
 #include "store/txn.h"
 
 #define RETRY_MS 500

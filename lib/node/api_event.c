@@ -1,7 +1,7 @@
 #include "node/reply.h"
 #include <wkim/event.h>
 #include "base/limits.h"
-#include "im/event_lane.h"
+#include "im/event/lane.h"
 #include "node/node.h"
 #include "proto/event_payload.h"
 

@@ -1,7 +1,7 @@
 /* The n-th allocation fails during a command or an event, for every n: each call is answered, what
  * was acknowledged is there, and nothing leaks. */
 #include "oom_cluster.h"
-#include "im/event_lane.h"
+#include "im/event/lane.h"
 
 /* Answer of one call whose n-th allocation fails; *hit: it had that many. */
 static int failing(uint16_t op, const char *key, struct wk_buf *in, uint64_t n, bool *hit)

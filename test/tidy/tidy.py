@@ -93,8 +93,8 @@ def includes(f):
 
 def rooms():
     r = {}
-    for n, text in lines("lib/rooms.mk"):
-        m = re.match(r"(\w+)\s*:=\s*(.*)", text)
+    for text in read("lib/rooms.mk").replace("\\\n", " ").split("\n"):
+        m = re.match(r"([\w/]+)\s*:=\s*(.*)", text)
         if m:
             r[m.group(1)] = m.group(2).split()
     return r
@@ -103,9 +103,19 @@ def rooms():
 ROOMS = rooms()
 
 
+def room_of(path):
+    """The room of a path below lib/: the folder it lies in."""
+    return os.path.dirname(path)
+
+
+def inside(room, other):
+    """Whether `room` may see what is private to `other`: it is that room, or a part of it."""
+    return room == other or room.startswith(other + "/")
+
+
 @check("every room is in lib/rooms.mk, uses only lower layers, and has a README")
 def room_table():
-    folders = sorted(d for d in os.listdir(os.path.join(ROOT, "lib")) if os.path.isdir(os.path.join(ROOT, "lib", d)))
+    folders = sorted({room_of(f[4:]) for f in FILES if f.startswith("lib/") and f.count("/") > 1})
     for d in folders:
         if d not in ROOMS["ROOMS"]:
             yield "lib/rooms.mk", 0, "room %s is missing" % d
@@ -123,16 +133,16 @@ def room_table():
 @check("rooms include what lib/rooms.mk lists, and nothing else")
 def room_includes():
     for f in c_files("lib", ends=(".c", ".h", ".def")):
-        room = f.split("/")[1]
+        room = room_of(f[4:])
         third = ROOMS.get("THIRD_" + room, [])
         for n, kind, what in includes(f):
             if kind == '"':
-                other = what.split("/")[0]
+                other = room_of(what)
                 if "/" not in what or other not in ROOMS["ROOMS"]:
                     yield f, n, "\"%s\": write \"room/header.h\"" % what
                 elif other != room and other not in ROOMS["USES_" + room]:
                     yield f, n, "%s may not include %s" % (room, what)
-                elif other != room and os.path.basename(what) == "internal.h":
+                elif not inside(room, other) and os.path.basename(what) == "internal.h":
                     yield f, n, "%s is inside room %s" % (what, other)
                 elif "lib/" + what not in FILES:
                     yield f, n, "%s does not exist" % what
@@ -167,7 +177,7 @@ def example_includes():
 @check("each .c includes its own header first")
 def own_header():
     # <stem>.h beside the file where there is one; elsewhere the header of the room that declares it,
-    # which is any quoted header of the same folder (or, in server/http, of the folder above).
+    # which is any quoted header of the same folder, or, in a part of a room, of the folder above.
     for f in c_files("lib", "server", ends=(".c",)):
         first = next(includes(f), None)
         own = f[:-2] + ".h"
@@ -181,7 +191,8 @@ def own_header():
             path = os.path.normpath(os.path.join(os.path.dirname(f), what))
         if own in FILES and path != own:
             yield f, n, "includes <%s> before its own %s" % (what, own)
-        elif kind != '"' or os.path.dirname(path) != os.path.dirname(f) or path not in FILES:
+        elif kind != '"' or not inside(os.path.dirname(f), os.path.dirname(path)) \
+                or path not in FILES:
             yield f, n, "\"%s\" is no header of its room" % what
 
 

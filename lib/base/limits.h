@@ -1,5 +1,5 @@
 /* Every limit of the product, named, with its unit.  Limits that an operator may change are the
- * defaults of keys in node/config.def. */
+ * defaults of keys in config/config.def. */
 #ifndef WK_BASE_LIMITS_H
 #define WK_BASE_LIMITS_H
 

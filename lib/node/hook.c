@@ -3,7 +3,7 @@
 #include <wkim/hook.h>
 #include "base/error.h"
 #include "hook/hook.h"
-#include "node/config.h"
+#include "config/config.h"
 #include "node/hook_rows.h"
 #include "node/reply.h"
 #include "node/source.h"

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/limits.h"
-#include "node/config.h"
+#include "config/config.h"
 #include "node/hook.h"
 #include "node/reply.h"
 #include "node/source.h"

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "hook/datasource.h"
-#include "node/config.h"
+#include "config/config.h"
 #include "node/reply.h"
 
 #define NEGATIVE_MS 5000 /* a failure holds so long, or as long as an answer when that is less */

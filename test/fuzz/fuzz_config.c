@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/slice.h"
-#include "node/config.h"
+#include "config/config.h"
 
 static void ignore(void *user, int level, const char *text)
 {

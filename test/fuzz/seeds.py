@@ -49,7 +49,7 @@ def jwt():
 
 
 def config_file():
-    keys = re.findall(r'^X\("([^"]+)"', (ROOT / "lib" / "node" / "config.def").read_text(encoding="utf-8"), re.M)
+    keys = re.findall(r'^X\("([^"]+)"', (ROOT / "lib" / "config" / "config.def").read_text(encoding="utf-8"), re.M)
     inputs = [b"\0" + (ROOT / "server" / "wk.yaml").read_bytes(),
               b"\0{\"webhook\": {\"focusEvents\": [\"msg.offline\"]}, \"auth\": {\"users\": [\"a:b:*\"]}}",
               b"\1WK_ADDR=tcp://0.0.0.0:1\0WK_AUTH_USERS=a:b:*,c:d:[*:r]\0WK_MODE=release\0",

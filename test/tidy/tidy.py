@@ -405,7 +405,7 @@ def yaml_keys(f):
 
 @check("every configuration key has a text, and the example file knows it")
 def config_table():
-    f, seen, shown = "lib/node/config.def", set(), dict(yaml_keys("server/wk.yaml"))
+    f, seen, shown = "lib/config/config.def", set(), dict(yaml_keys("server/wk.yaml"))
     rows = list(def_rows(f, "X"))
     if len(rows) < 50:
         yield f, 1, "only %d keys found" % len(rows)
@@ -430,14 +430,14 @@ def config_table():
 def config_read():
     # Parsing, checking and printing a configuration is no use of a key.
     used = "".join(read(f) for f in c_files("lib", "server")
-                   if not f.startswith(("lib/node/config", "server/config_")))
-    for n, a in def_rows("lib/node/config.def", "X"):
+                   if not f.startswith(("lib/config/", "server/config_")))
+    for n, a in def_rows("lib/config/config.def", "X"):
         key = a[0].strip('"')
         inert = "I" in re.split(r"[^A-Z]+", a[5])
         if not inert and '"%s"' % key not in used:
-            yield "lib/node/config.def", n, "%s: nothing reads it (flag I says so)" % key
+            yield "lib/config/config.def", n, "%s: nothing reads it (flag I says so)" % key
         if inert and '"%s"' % key in used:
-            yield "lib/node/config.def", n, "%s: is read, flag I is wrong" % key
+            yield "lib/config/config.def", n, "%s: is read, flag I is wrong" % key
 
 
 @check("every route has a handler that exists, and each handler a route")

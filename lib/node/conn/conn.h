@@ -1,7 +1,7 @@
 /* One client connection: transport, session, presence entry, unacknowledged messages.  Lives on one
  * shard; until login on the shard that accepted it, from CONNECT on the shard of its uid's slot. */
-#ifndef WK_NODE_CONN_H
-#define WK_NODE_CONN_H
+#ifndef WK_NODE_CONN_CONN_H
+#define WK_NODE_CONN_CONN_H
 #include "node/node.h"
 
 struct wk_conn;

@@ -1,6 +1,6 @@
 /* Connections over a socket of ours: readiness from the shard's loop, reads into one buffer per
  * shard, one write per flush; for old clients one write per frame. */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 #include "proto/codec.h"
 
 #define PACED_VERSION_MAX 3

@@ -1,4 +1,4 @@
-#include "node/config.h"
+#include "config/config.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #define X(name, kind, def, min, max, flags, extra, text)                                           \
     {name, def, extra, text, min, max, WK_CONFIG_##kind, flags},
 const struct wk_config_key wk_config_keys[WK_CONFIG_KEYS] = {
-#include "node/config.def"
+#include "config/config.def"
 };
 #undef X
 #undef Z

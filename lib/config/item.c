@@ -1,4 +1,4 @@
-#include "node/config.h"
+#include "config/config.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <wkim/config.h>
 #include <wkim/mem.h>
-#include "node/config.h"
+#include "config/config.h"
 
 static wkim_config *fresh(void)
 {

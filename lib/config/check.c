@@ -1,4 +1,4 @@
-#include "node/config.h"
+#include "config/config.h"
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>

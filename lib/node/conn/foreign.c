@@ -2,7 +2,7 @@
  *
  * Input and output lie in two buffers under one short lock; one notification per direction is under
  * way at most, so neither side can be flooded with posts. */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 #include <pthread.h>
 #include "base/limits.h"
 

@@ -1,5 +1,5 @@
 /* Life of a connection: limits, input, output, end. */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 #include "proto/proxy.h"
 
 struct wk_node_shard *wk_conn_per(const struct wk_conn *c)

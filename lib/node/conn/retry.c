@@ -1,5 +1,5 @@
 /* RECVs that wait for their RECVACK: a ring per connection, bounded (messaging.md 4). */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 
 static struct wk_unacked *at(const struct wk_conn *c, uint32_t i)
 {

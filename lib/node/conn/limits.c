@@ -1,6 +1,6 @@
 /* Limits against abuse that an operator may set: new connections per second, connections per
  * address, SENDs per second of a connection.  A limit that is not set costs one comparison. */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 
 /* Connections of one address; shared by all shards. */
 struct wk_address {

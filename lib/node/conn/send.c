@@ -1,5 +1,5 @@
 /* SENDs of a connection: checks, the call into the slots, SENDACK, credit. */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 #include "base/limits.h"
 
 #define INFLIGHT_BYTES_MAX 4194304u /* of SENDs of one connection not yet answered */

@@ -1,7 +1,7 @@
 /* Inside of a configuration: the key table, parsed values, rules across keys.  Public calls:
  * wkim/config.h.  One thread at a time. */
-#ifndef WK_NODE_CONFIG_H
-#define WK_NODE_CONFIG_H
+#ifndef WK_CONFIG_CONFIG_H
+#define WK_CONFIG_CONFIG_H
 #include <stdbool.h>
 #include <wkim/config.h>
 
@@ -52,7 +52,7 @@ struct wk_config_entry {
 enum {
 #define X(name, kind, def, min, max, flags, extra, text) +1
     WK_CONFIG_KEYS = 0
-#include "node/config.def"
+#include "config/config.def"
 #undef X
 };
 

@@ -1,5 +1,5 @@
 /* RECVACK of a command by a master device (messaging.md 4). */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 
 static void read_done(struct wk_call *call)
 {

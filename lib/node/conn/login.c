@@ -1,5 +1,5 @@
 /* From CONNECT to CONNACK: checks, the way to the shard of the uid's slot, the verdict. */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 #include "base/limits.h"
 
 static void count_verdict(struct wk_conn *c, uint8_t reason)

@@ -1,5 +1,5 @@
 /* What im does to a connection: deliver, kick, describe. */
-#include "node/conn.h"
+#include "node/conn/conn.h"
 #include <stdio.h>
 #include "proto/jsonrpc.h"
 

@@ -22,11 +22,9 @@ struct wk_accept {
     void *user;
 };
 
-static int fail(const struct wk_accept *a, wkim_error *err, const char *what)
+static int fail(const struct wk_accept *a, wkim_error *err)
 {
-    err->code = WKIM_EIO;
-    (void)snprintf(err->text, sizeof(err->text), "%s: cannot %s %.120s: %s", a->key, what,
-                   a->address, strerror(errno));
+    wk_net_bind_error(err, a->key, a->address, errno);
     return WKIM_EIO;
 }
 
@@ -50,7 +48,7 @@ int wk_accept_bind(struct wk_accept **out, const char *key, const char *address,
         a->fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (a->fd < 0 || setsockopt(a->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
         bind(a->fd, (struct sockaddr *)&sa, len) != 0) {
-        int rc = fail(a, err, "bind");
+        int rc = fail(a, err);
 
         wk_accept_free(a);
         return rc;
@@ -100,7 +98,7 @@ int wk_accept_start(struct wk_accept *a, struct event_base *base, wk_accept_fn f
         a->listener = evconnlistener_new(
             base, on_accept, a, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, a->fd);
     if (!a->listener)
-        return fail(a, err, "listen on");
+        return fail(a, err);
     a->fd = -1;
     evconnlistener_set_error_cb(a->listener, on_error);
     return WKIM_OK;

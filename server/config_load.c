@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net.h"
@@ -91,17 +92,26 @@ static void report(void *user, int level, const char *text)
     wk_problems_add(user, level, "%s", text);
 }
 
+static int listens(const wkim_config *cfg, const char *key)
+{
+    const char *on = strcmp(key, "manager.addr") == 0 ? "manager.on"
+                     : strcmp(key, "demo.addr") == 0  ? "demo.on"
+                                                      : NULL;
+    return !on || wkim_config_int(cfg, on) != 0;
+}
+
 /* A listener must name an address of this host; names would be resolved at a bad moment. */
 static void check_hosts(const wkim_config *cfg, struct wk_problems *p)
 {
-    static const char *const keys[] = {"addr", "tlsAddr", "wsAddr", "wssAddr"};
+    static const char *const keys[] = {"addr",     "tlsAddr",      "wsAddr",   "wssAddr",
+                                       "httpAddr", "manager.addr", "demo.addr"};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const char *text = wkim_config_get(cfg, keys[i]);
         struct sockaddr_storage sa;
         socklen_t len;
 
-        if (*text && wk_net_sockaddr(text, &sa, &len) != 0)
+        if (*text && listens(cfg, keys[i]) && wk_net_sockaddr(text, &sa, &len) != 0)
             wk_problems_add(p, 1, "config: %s: the host of \"%s\" is not an IP address", keys[i],
                             text);
     }
@@ -112,6 +122,7 @@ static void check_folder(const wkim_config *cfg, const char *key, struct wk_prob
 {
     char *path = strdup(wkim_config_get(cfg, key));
     const char *at = path;
+    struct stat st;
 
     if (!path)
         return;
@@ -128,7 +139,10 @@ static void check_folder(const wkim_config *cfg, const char *key, struct wk_prob
         }
         *slash = '\0';
     }
-    if (access(at, W_OK | X_OK) != 0)
+    if (stat(at, &st) == 0 && !S_ISDIR(st.st_mode))
+        wk_problems_add(p, 1, "config: %s: cannot create \"%s\": \"%s\" is not a folder", key,
+                        wkim_config_get(cfg, key), at);
+    else if (access(at, W_OK | X_OK) != 0)
         wk_problems_add(p, 1, "config: %s: cannot create \"%s\": %s", key,
                         wkim_config_get(cfg, key), strerror(errno));
     free(path);
@@ -161,7 +175,7 @@ void wk_config_load(wkim_config **out, const struct wk_options *o, struct wk_pro
         return;
     }
     *out = cfg;
-    if (o->config)
+    if (o->config && *o->config)
         wk_config_file(cfg, o->config, o->ignore_missing, p);
     wk_config_env(cfg, environ, p);
     put_flags(cfg, o, p);

@@ -179,6 +179,31 @@ static void on_event(struct loader *l, const yaml_event_t *ev)
     }
 }
 
+/* What is not UTF-8 is found before it has a line: libyaml knows its place in the file only. */
+static size_t line_of(FILE *f, size_t offset)
+{
+    size_t line = 1;
+    int c;
+
+    rewind(f);
+    for (; offset > 0 && (c = getc(f)) != EOF; offset--)
+        line += c == '\n';
+    return line;
+}
+
+static void syntax_error(struct loader *l, const yaml_parser_t *parser, FILE *f)
+{
+    const yaml_mark_t *mark = &parser->problem_mark;
+    const char *text = parser->problem ? parser->problem : "not readable as YAML";
+
+    if (parser->error == YAML_READER_ERROR)
+        wk_problems_add(l->problems, 1, "config: %s:%zu: %s (the file must be UTF-8)", l->file,
+                        line_of(f, parser->problem_offset), text);
+    else
+        wk_problems_add(l->problems, 1, "config: %s:%zu:%zu: %s", l->file, mark->line + 1,
+                        mark->column + 1, text);
+}
+
 static void parse(struct loader *l, FILE *f)
 {
     yaml_parser_t parser;
@@ -191,11 +216,7 @@ static void parse(struct loader *l, FILE *f)
     yaml_parser_set_input_file(&parser, f);
     while (!l->stop) {
         if (!yaml_parser_parse(&parser, &ev)) {
-            const yaml_mark_t *mark = &parser.problem_mark;
-
-            wk_problems_add(l->problems, 1, "config: %s:%zu:%zu: %s", l->file, mark->line + 1,
-                            mark->column + 1,
-                            parser.problem ? parser.problem : "not readable as YAML");
+            syntax_error(l, &parser, f);
             break;
         }
         on_event(l, &ev);

@@ -76,6 +76,21 @@ static void put_unquoted(struct writer *w, const char *p, size_t n)
     put(w, "\"", 1);
 }
 
+const char *wk_log_quote(const char *text, char *out, size_t cap)
+{
+    size_t n = 0;
+
+    out[n++] = '"';
+    for (; *text && n + 4 < cap; text++) {
+        if (*text == '"' || *text == '\\')
+            out[n++] = '\\';
+        out[n++] = *text == '\n' || *text == '\r' ? ' ' : *text;
+    }
+    out[n++] = '"';
+    out[n] = '\0';
+    return out;
+}
+
 static void put_fields(struct writer *w, const char *p)
 {
     while (*p) {

@@ -1,6 +1,7 @@
 #include "net.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,4 +205,19 @@ int wk_trust_forwarded(const struct wk_trust *t, const char *list, char *out, si
         end = start > 0 ? start - 1 : 0;
     }
     return found;
+}
+
+void wk_net_bind_error(wkim_error *err, const char *key, const char *address, int e)
+{
+    const char *fix = "";
+
+    if (e == EADDRINUSE)
+        fix = " (another program listens there: end it or choose a free port)";
+    else if (e == EADDRNOTAVAIL)
+        fix = " (no interface of this host has that address; 0.0.0.0 is all of them)";
+    else if (e == EACCES)
+        fix = " (ports below 1024 need root or CAP_NET_BIND_SERVICE)";
+    err->code = WKIM_EIO;
+    (void)snprintf(err->text, sizeof(err->text), "%s: cannot bind %.120s: %s%s", key, address,
+                   strerror(e), fix);
 }

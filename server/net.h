@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 #include <wkim/config.h>
+#include <wkim/error.h>
 
 #define WK_ADDR_TEXT 64 /* "[v6]:port" and a NUL */
 
@@ -32,5 +33,8 @@ int wk_trust_sockaddr(const struct wk_trust *t, const struct sockaddr *sa); /* 1
 /* The client of an X-Forwarded-For list: the last address that is no trusted proxy, the first one
  * when everybody is trusted.  1 and the address in out (cap bytes), or 0. */
 int wk_trust_forwarded(const struct wk_trust *t, const char *list, char *out, size_t cap);
+
+/* Why `address`, the value of `key`, cannot be listened on (an errno), and what helps. */
+void wk_net_bind_error(wkim_error *err, const char *key, const char *address, int e);
 
 #endif

@@ -9,6 +9,7 @@
 #define HOST_CONNECTIONS_MAX 100
 #define CONNECT_MS 5000
 #define SILENCE_S 10 /* without an answer the request has failed */
+#define BODY_BYTES_MAX (1 << 20) /* of an answer; read so that the connection can be used again */
 
 struct wk_out_http {
     struct wk_out_inbox inbox;
@@ -29,7 +30,8 @@ struct transfer {
     struct wk_out_job *job;
     CURL *easy;
     struct curl_slist *headers;
-    int whole; /* the header of the answer came to its end */
+    int whole;   /* the header of the answer came to its end */
+    size_t body; /* bytes of the answer's body so far */
 };
 
 static void finish(struct transfer *t, int ok, const char *why)
@@ -50,9 +52,11 @@ static void finish(struct transfer *t, int ok, const char *why)
 
 static size_t swallow(char *p, size_t size, size_t n, void *user)
 {
+    struct transfer *t = user;
+
     (void)p;
-    (void)user;
-    return size * n; /* the answer's body means nothing */
+    t->body += size * n;
+    return t->body > BODY_BYTES_MAX ? 0 : size * n;
 }
 
 /* libcurl takes a header that a close cuts off for a whole one. */
@@ -129,6 +133,7 @@ static int set_options(struct transfer *t, const wkim_hook_request *r)
     (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p);
     (void)curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
     (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, swallow);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     (void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, note_header);
     (void)curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
     (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -179,10 +184,11 @@ static void read_results(struct wk_out_http *o)
             continue;
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+        /* The header decides; whatever happens to the body means nothing. */
         if (rc == CURLE_OK && !t->whole)
             rc = CURLE_PARTIAL_FILE;
         (void)snprintf(why, sizeof(why), "the receiver answered HTTP status %ld", status);
-        finish(t, rc == CURLE_OK && status == 200, rc == CURLE_OK ? why : curl_easy_strerror(rc));
+        finish(t, t->whole && status == 200, t->whole ? why : curl_easy_strerror(rc));
     }
 }
 

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "log_line.h"
 #include "process.h"
 
 #define STOP_MS 10000 /* for the node to flush and hand over */
@@ -50,8 +51,12 @@ static int open_listeners(struct server *s, wkim_error *err)
 
 static void say_error(struct server *s, const wkim_error *err)
 {
+    char text[600];
+
     fprintf(stderr, "wkim-server: %s\n", err->text);
-    wk_log_say(s->log, WKIM_LOG_ERROR, "failed", "code=%s", wkim_err_name(err->code));
+    if (s->log)
+        wk_log_say(s->log, WKIM_LOG_ERROR, "failed", "code=%s text=%s", wkim_err_name(err->code),
+                   wk_log_quote(err->text, text, sizeof(text)));
 }
 
 /* What a waiting node waits for: after 1, 5, 15 seconds, then each minute. */
@@ -186,7 +191,7 @@ int wk_serve(struct server *s)
     s->lock_fd = -1;
     s->started_ms = now_ms();
     if (start(s, &err) != WKIM_OK) {
-        fprintf(stderr, "wkim-server: %s\n", err.text);
+        say_error(s, &err);
         s->exit_code = err.code == WKIM_ECONFIG ? 78 : 1;
     } else {
         (void)event_base_dispatch(s->base);

@@ -305,6 +305,11 @@ static void check_words(struct report *r)
     if (*tcp && wk_config_hostport(tcp, host, sizeof(host), &port) != 0)
         say(r, 0, "external.tcpAddr", "\"%.64s\" is not host:port, phones will not understand it",
             tcp);
+    if (filled(r, "external.apiUrl") &&
+        strncasecmp(wkim_config_get(r->c, "external.apiUrl"), "http", 4) != 0)
+        say(r, 0, "external.apiUrl",
+            "\"%.64s\" is not http://host:port, the chat demo will not find the API",
+            wkim_config_get(r->c, "external.apiUrl"));
     if (filled(r, "webhook.httpAddr") && filled(r, "webhook.grpcAddr"))
         say(r, 0, "webhook.httpAddr", "is not used because webhook.grpcAddr is set");
 }

@@ -267,13 +267,30 @@ static int parse_listen(const struct wk_config_key *k, const char *text, char *r
     return WKIM_ECONFIG;
 }
 
+/* What follows the host of a URL: nothing, or a port. */
+static bool url_port(const char *text)
+{
+    int64_t port;
+
+    if (*text != ':' || text[1] == '\0' || strchr("/?#", text[1]))
+        return *text == '\0' || strchr(":/?#", *text);
+    text++;
+    return digits(&text, &port) && port > 0 && port <= 65535 &&
+           (*text == '\0' || strchr("/?#", *text));
+}
+
 static int parse_url(const char *text, char *reason, size_t cap)
 {
     const char *host = strncasecmp(text, "http://", 7) == 0    ? text + 7
                        : strncasecmp(text, "https://", 8) == 0 ? text + 8
                                                                : "";
+    const char *at = memchr(host, '@', strcspn(host, "/?#"));
+    size_t n;
 
-    if (*host == '\0' || *host == '/' || *host == ':' || strpbrk(host, " \t\r\n"))
+    host = at ? at + 1 : host;
+    n = *host == '[' ? strcspn(host, "]/?#") : strcspn(host, ":/?#");
+    n += host[n] == ']';
+    if (n == 0 || strpbrk(text, " \t\r\n") || !url_port(host + n))
         return refuse(reason, cap, text, "is not a URL (for example http://127.0.0.1:8090/hook)");
     return WKIM_OK;
 }

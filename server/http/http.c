@@ -133,6 +133,9 @@ static void on_accept_error(struct evconnlistener *listener, void *evhttp)
 static int open_listener(struct wk_http_thread *t, enum wk_http_side side, const char *address,
                          wkim_error *err)
 {
+    static const char *const keys[WK_HTTP_SIDES] = {[WK_SIDE_API] = "httpAddr",
+                                                    [WK_SIDE_MANAGER] = "manager.addr",
+                                                    [WK_SIDE_DEMO] = "demo.addr"};
     const struct wk_http_options *o = &t->http->opt;
     struct wk_http_listener *l = &t->listeners[side];
 
@@ -152,7 +155,12 @@ static int open_listener(struct wk_http_thread *t, enum wk_http_side side, const
                                               EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
                                               EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
     evhttp_set_gencb(l->evhttp, on_request, l);
-    int fd = wk_listen_open(address, o->threads > 1 && side == WK_SIDE_API, err);
+    int shared = o->threads > 1 && side == WK_SIDE_API;
+    int fd = wk_listen_open(keys[side], address,
+                            !shared                     ? WK_LISTEN_ALONE
+                            : t == &t->http->threads[0] ? WK_LISTEN_FIRST
+                                                        : WK_LISTEN_NEXT,
+                            err);
 
     if (fd < 0)
         return err->code;

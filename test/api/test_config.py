@@ -1,6 +1,7 @@
 """The configuration of wkim-server as an operator meets it: texts and exit codes of --check-config."""
 import os
 import pathlib
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -18,7 +19,7 @@ class Config(unittest.TestCase):
 
     def file(self, text, name="wk.yaml"):
         path = pathlib.Path(self.dir.name, name)
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return name
 
     def check(self, *args, text=None, env=None, name="wk.yaml"):
@@ -120,6 +121,32 @@ class Config(unittest.TestCase):
         self.assertEqual(code, 78)
         self.assertRegex(err, r"(?m)^config: wk\.yaml:3:\d+: ")
 
+    def test_a_file_that_is_not_utf8_is_told_with_the_line(self):
+        code, err, _ = self.check(text=b"mode: debug\n# \xc4\xe3\xba\xc3\naddr: tcp://0.0.0.0:5100\n")
+        self.assertEqual(code, 78)
+        self.assertRegex(err, r"(?m)^config: wk\.yaml:2: .*\(the file must be UTF-8\)$")
+
+    def test_marks_and_line_ends_of_other_systems_mean_nothing(self):
+        self.assertEqual(self.value("tag.expire", text=b"\xef\xbb\xbfmode: debug\r\ntag:\r\n  expire: 7m\r\n"), "7m")
+        self.assertEqual(self.value("tag.expire", text="tag:\n  expire: 7m\n".encode("utf-16")), "7m")
+
+    def test_no_file_name_is_no_file(self):
+        self.assertEqual(self.check("--config=")[0], 0)
+
+    def test_a_url_that_nobody_could_ask_is_refused(self):
+        for url in ("http://host:port/", "http://x:99999/", "http://x:0", "http://u:p@/", "http://:80/", "x:80"):
+            self.assert_bad('config: webhook.httpAddr: "%s" is not a URL (for example '
+                            "http://127.0.0.1:8090/hook) [flag --set]" % url, "--set", "webhook.httpAddr=" + url)
+        for url in ("HTTP://h", "http://h:80", "https://u:p@h:1/x?a=b:c", "http://[::1]:80/", "http://[::1]", "http://h?x=:"):
+            self.assertEqual(self.check("--set", "webhook.httpAddr=" + url)[0], 0, url)
+        code, err, _ = self.check("--set", "external.apiUrl=im.example.com/api")
+        self.assertEqual(code, 0)
+        self.assertIn("external.apiUrl \"im.example.com/api\" is not http://host:port", err.replace("apiUrl: ", "apiUrl "))
+
+    def test_a_folder_below_a_file_is_told(self):
+        name = os.path.join(self.dir.name, self.file("x", "plain"))
+        self.assert_bad('config: rootDir: cannot create "%s": "%s" is not a folder' % (name, name), "--set", "rootDir=" + name)
+
     def test_only_yaml_and_json_are_read(self):
         self.assert_bad('config: unsupported file type ".toml"', text="a = 1\n", name="wk.toml")
         self.assertEqual(self.value("tag.expire", text='{"tag": {"expire": "7m"}}', name="wk.json"), "7m")
@@ -178,6 +205,36 @@ class Config(unittest.TestCase):
         self.assert_bad('config: wssConfig.certFile: cannot read "/no": No such file or directory',
                         "--set", "wssAddr=wss://0.0.0.0:5210", "--set", "wssConfig.certFile=/no",
                         "--set", "wssConfig.keyFile=/no")
+
+    def test_every_listener_needs_an_address_of_this_host(self):
+        for key, value in (("addr", "tcp://h.invalid:5100"), ("httpAddr", "h.invalid:5001"),
+                           ("manager.addr", "h.invalid:5300"), ("demo.addr", "h.invalid:5172")):
+            self.assert_bad('config: %s: the host of "%s" is not an IP address' % (key, value), "--set", key + "=" + value)
+        self.assertEqual(self.check("--set", "demo.addr=h.invalid:1", "--set", "demo.on=false")[0], 0)
+        self.assertEqual(self.check("--set", "httpAddr=localhost:5001", "--set", "addr=:5100")[0], 0)
+
+    def test_a_port_in_use_is_told_with_key_value_and_fix(self):
+        for key, option in (("tcp", "addr"), ("ws", "wsAddr"), ("http", "httpAddr"), ("manager", "manager.addr")):
+            server = srv.Server()
+            self.addCleanup(server.close)
+            with socket.create_server(("127.0.0.1", server.ports[key])):
+                server.launch()
+                self.assertEqual(server.process.wait(20), 1)
+            said = "%s: cannot bind (tcp://|ws://)?127.0.0.1:%d: Address already in use " \
+                   r"\(another program listens there: end it or choose a free port\)" % (option, server.ports[key])
+            self.assertRegex((server.root / "out.log").read_text(), "(?m)^wkim-server: " + said)
+            self.assertRegex((server.root / "logs" / "error.log").read_text(), said)
+
+    def test_several_threads_do_not_share_the_port_of_another_server(self):
+        one, other = (srv.Server({"limits": {"httpThreads": 2}}) for _ in range(2))
+        for server in (one, other):
+            self.addCleanup(server.close)
+        one.start()
+        other.options["httpAddr"] = one.options["httpAddr"]
+        other.write_config()
+        other.launch()
+        self.assertEqual(other.process.wait(20), 1)
+        self.assertIn("httpAddr: cannot bind", (other.root / "out.log").read_text())
 
     def test_two_listeners_on_one_port_are_an_error(self):
         self.assert_bad("config: manager.addr and httpAddr both use 0.0.0.0:5001 [flag --set]",

@@ -330,18 +330,12 @@ class Webhook(unittest.TestCase):
         self.assertTrue(wait_for(lambda: len(self.hook.entries()) == 2, 1))
         self.assertRegex(self.hook.entries()[1], r"^bye-0-0-\d+-0-0$")
 
-    def test_hostile_receivers_cost_a_try_and_nothing_else(self):
-        """Only a whole answer with status 200 counts; what else comes is told in the log."""
+    def hostile(self, answers, more=""):
+        """One msg.notify per answer, whose first try gets that answer; the tries seen per message."""
         part = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-        answers = [(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % code, "HTTP status %d" % code)
-                   for code in (201, 204, 302, 404, 500)]
-        answers += [(b"\xde\xad\xbe\xef" * 400, ""), (b"", ""), (part[:20], ""), (part[:-1], ""),
-                    (None, "Timeout was reached"),
-                    (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200000, ""),
-                    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx", "")]
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
-        seen, accepted, lock = set(), set(), threading.Lock()
+        tries, accepted, lock = {}, set(), threading.Lock()
 
         def serve(c):
             with c, contextlib.suppress(OSError):
@@ -355,15 +349,15 @@ class Webhook(unittest.TestCase):
                     body += c.recv(65536)
                 text = base64.b64decode(json.loads(body)[0]["payload"]).decode()
                 with lock:
-                    first = text not in seen
-                    seen.add(text)
-                if not first:
+                    tries[text] = tries.get(text, 0) + 1
+                if tries[text] > 1:
                     c.sendall(part.replace(b"OK", b"OK\r\nConnection: close"))
                     accepted.add(text)
-                elif answers[int(text)][0] is None:
+                    return
+                answer = answers[int(text)][0]
+                c.sendall(answer[:-3] if answer.endswith(b"...") else answer)
+                if answer.endswith(b"..."):
                     time.sleep(3)
-                else:
-                    c.sendall(answers[int(text)][0])
 
         def accept():
             with contextlib.suppress(OSError):
@@ -372,14 +366,36 @@ class Webhook(unittest.TestCase):
         threading.Thread(target=accept, daemon=True).start()
         self.server = s = Server(self.root, listener.getsockname()[1],
                                  "  focusEvents: [msg.notify]\n  msgNotifyEventCountPerPush: 1\n"
-                                 "  requestTimeout: 1500ms\n  msgNotifyEventRetryMaxCount: 0\n")
+                                 "  requestTimeout: 1500ms\n  msgNotifyEventRetryMaxCount: 0\n" + more)
         for i in range(len(answers)):
             s.send("h%d" % i, "i%d" % i, 1, str(i))
+        return tries, accepted
+
+    def test_hostile_receivers_cost_a_try_and_nothing_else(self):
+        """Only an answer with status 200 counts; what else comes is told in the log."""
+        answers = [(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % code, "HTTP status %d" % code)
+                   for code in (201, 204, 302, 404, 500)]
+        answers += [(b"\xde\xad\xbe\xef" * 400, ""), (b"", ""), (b"HTTP/1.1 200 OK\r\nCo", ""),
+                    (b"...", "Timeout was reached"), (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200000, "")]
+        _, accepted = self.hostile(answers)
         want = {str(i) for i in range(len(answers))}
         self.assertTrue(wait_for(lambda: accepted == want, 30), accepted)
         log = read(os.path.join(self.root, "out.log"))
         for _, reason in answers:
             self.assertIn(reason, log)
+
+    def test_the_body_of_a_200_means_nothing(self):
+        """Cut off, never ending, not chunked as it says, megabytes: the message has arrived."""
+        head = b"HTTP/1.1 200 OK\r\n"
+        answers = [(head + b"Content-Length: 2\r\n\r\no", ""), (head + b"Content-Length: 9\r\n\r\n...", ""),
+                   (head + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx", ""),
+                   (head + b"Transfer-Encoding: chunked\r\n\r\nnonsense", ""), (head + b"\r\n" + b"y" * 5000000, ""),
+                   (head + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nxyz", ""),
+                   (b"HTTP/1.1 100 Continue\r\n\r\n" + head + b"Content-Length: 0\r\n\r\n", "")]
+        tries, _ = self.hostile(answers)
+        sent = 'wkim_webhook_requests_total{event="msg.notify",result="ok"}'
+        self.assertTrue(wait_for(lambda: float(self.server.metrics().get(sent, 0)) >= len(answers), 15), tries)
+        self.assertEqual(tries, {str(i): 1 for i in range(len(answers))})
 
     def test_given_up_messages_become_dead_letters(self):
         s = self.start("  msgNotifyEventRetryMaxCount: 2\n  focusEvents: [msg.notify]\n")

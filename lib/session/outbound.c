@@ -212,12 +212,16 @@ int wk_session_event(struct wk_session *s, const struct wk_event *e)
     return wk_session_queue(s, &p, false, wk_slice(NULL, 0));
 }
 
+void wk_session_warn(struct wk_session *s, uint8_t reason, wkim_slice text)
+{
+    const struct wk_packet p = { .type = WK_PACKET_DISCONNECT, .u.disconnect = { reason, text } };
+
+    if (s->state == WK_SESSION_OPEN)
+        (void)wk_session_queue(s, &p, false, wk_slice(NULL, 0));
+}
+
 void wk_session_disconnect(struct wk_session *s, uint8_t reason, wkim_slice text)
 {
-    if (s->state == WK_SESSION_OPEN) {
-        const struct wk_packet p = { .type = WK_PACKET_DISCONNECT,
-                                     .u.disconnect = { reason, text } };
-        (void)wk_session_queue(s, &p, false, wk_slice(NULL, 0));
-    }
+    wk_session_warn(s, reason, text);
     s->state = WK_SESSION_CLOSING;
 }

@@ -115,6 +115,8 @@ int wk_session_event(struct wk_session *s, const struct wk_event *e);
 /* Queue DISCONNECT, ignore further input; the caller closes after its delay or when drained.
  * Before login it is a plain close. */
 void wk_session_disconnect(struct wk_session *s, uint8_t reason, wkim_slice text);
+/* The same words, but the session stays open: the caller closes it when its time is up. */
+void wk_session_warn(struct wk_session *s, uint8_t reason, wkim_slice text);
 void wk_session_close(struct wk_session *s); /* plain close after drain */
 
 /* Output: whole frames, oldest first.  *frame is borrowed until the next call on the session.

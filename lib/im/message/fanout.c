@@ -76,8 +76,7 @@ static void push_user(struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
     if (d->is_event) {
         WK_LIST_EACH(n, tmp, &u->conns) {
             struct im_conn *c = WK_CONTAINER(n, struct im_conn, link);
-            if (!c->kicked)
-                c->ops->event(c, &d->event);
+            c->ops->event(c, &d->event);
         }
         return;
     }
@@ -91,7 +90,7 @@ static void push_user(struct deliver *d, struct wk_cluster *cl, wkim_slice uid)
     WK_LIST_EACH(n, tmp, &u->conns) {
         struct im_conn *c = WK_CONTAINER(n, struct im_conn, link);
         bool sender = own && d->skip_device.n && wk_slice_eq(c->device_id, d->skip_device);
-        if (c->id != d->skip_conn && !c->kicked && !sender) {
+        if (c->id != d->skip_conn && !sender) {
             c->ops->push(c, &p);
             d->pushed++;
         }

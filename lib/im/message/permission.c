@@ -76,20 +76,21 @@ uint8_t im_permit_channel(struct im_slot *is, struct im_channel *ch, const struc
     if (is->im->opt.channels_must_exist && !ch->row.exists && !(k && k->members) &&
         is_made(r->channel_type))
         return WKIM_REASON_CHANNEL_NOT_EXIST;
+    bool trusted = api || im_is_system(is->im, wk_slot_shard(is->slot)->index, r->from_uid);
+    if (ch->row.send_ban && !trusted && r->channel_type != WKIM_CHANNEL_PERSON)
+        return WKIM_REASON_SEND_BAN; /* everybody: those of the open types as well */
     if (r->channel_type == WKIM_CHANNEL_INFO || r->channel_type == WKIM_CHANNEL_CUSTOMER_SERVICE)
         return WKIM_REASON_SUCCESS;
     if (r->channel_type == WKIM_CHANNEL_AGENT && pair_has(im_base_id(r->channel_id), r->from_uid))
         return WKIM_REASON_SUCCESS;
     if (r->channel_type == WKIM_CHANNEL_VISITORS && wk_slice_eq(r->channel_id, r->from_uid))
         return WKIM_REASON_SUCCESS;
-    if (api || im_is_system(is->im, wk_slot_shard(is->slot)->index, r->from_uid))
+    if (trusted)
         return WKIM_REASON_SUCCESS;
     if (r->channel_type == WKIM_CHANNEL_PERSON)
         return WKIM_REASON_SUCCESS; /* the receiver's lists were checked in the receiver's slot */
     if (r->channel_type == 0)
         return WKIM_REASON_CHANNEL_TYPE;
-    if (ch->row.send_ban)
-        return WKIM_REASON_SEND_BAN;
     return check_lists(is, ch, r->from_uid, k);
 }
 

@@ -117,19 +117,16 @@ void im_conn_gone(struct im *im, struct im_conn *c)
     user_release(is, u);
 }
 
-/* A kicked connection is refused at once and leaves the tables; its socket closes after the delay
- * so that the client can read why. */
-static void kick(struct im_slot *is, struct im_user *u, struct im_conn *c, const char *text,
-                 uint32_t delay_ms, bool silent)
+/* A kicked connection no longer counts as online and its SENDs are refused at once; it receives
+ * until its socket closes after the delay, so that the client can read why (messaging.md 2.4). */
+static void kick(struct im_conn *c, const char *text, uint32_t delay_ms, bool silent)
 {
     c->kicked = true;
-    (void)is;
-    (void)u;
     c->ops->kick(c, WKIM_REASON_KICK, text, delay_ms, silent);
 }
 
 /* messaging.md 2.4: only connections of the same device flag are touched. */
-static void kick_older(struct im_slot *is, struct im_user *u, const struct im_conn *fresh)
+static void kick_older(struct im_user *u, const struct im_conn *fresh)
 {
     struct wk_list *it, *tmp;
 
@@ -139,9 +136,9 @@ static void kick_older(struct im_slot *is, struct im_user *u, const struct im_co
             continue;
         bool same = wk_slice_eq(old->device_id, fresh->device_id);
         if (same)
-            kick(is, u, old, "", KICK_DELAY_MS, true);
+            kick(old, "", KICK_DELAY_MS, true);
         else if (fresh->level == WKIM_DEVICE_MASTER)
-            kick(is, u, old, "login in other device", KICK_DELAY_MS, false);
+            kick(old, "login in other device", KICK_DELAY_MS, false);
     }
 }
 
@@ -174,7 +171,7 @@ void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text
         struct im_conn *c = WK_CONTAINER(it, struct im_conn, link);
         if (!c->kicked &&
             (c->device_flag == flag || (flag == -1 && c->device_flag <= WKIM_DEVICE_PC)))
-            kick(is, u, c, text, delay_ms, false);
+            kick(c, text, delay_ms, false);
     }
 }
 
@@ -260,7 +257,7 @@ enum wk_call_result im_login_handle(struct im_slot *is, struct wk_call *c)
     u->n_conns++;
     if (is->im->opt.status)
         return im_status_login(is, conn, c, count_flag(u, conn->device_flag), u->n_conns);
-    kick_older(is, u, conn);
+    kick_older(u, conn);
     tell_online(is->im, u, conn, true);
     return WK_CALL_DONE;
 }
@@ -271,7 +268,7 @@ void im_login_done(struct im_slot *is, struct im_conn *conn)
 
     WK_ASSERT(u != NULL);
     conn->coming = false;
-    kick_older(is, u, conn);
+    kick_older(u, conn);
     tell_online(is->im, u, conn, true);
 }
 
@@ -319,7 +316,7 @@ enum wk_call_result im_conn_kick_handle(struct im_slot *is, struct wk_call *c)
         WK_LIST_EACH(it, tmp, &u->conns) {
             struct im_conn *conn = WK_CONTAINER(it, struct im_conn, link);
             if (conn->id == id && !conn->kicked)
-                kick(is, u, conn, "server kick", silent ? 0 : KICK_DELAY_MS, silent);
+                kick(conn, "server kick", silent ? 0 : KICK_DELAY_MS, silent);
         }
     }
     return WK_CALL_DONE;

@@ -136,7 +136,7 @@ static void flush(struct wk_shard *s, struct wk_hook *h)
     if (c->closed)
         return;
     count_left(c, rc == WKIM_EAGAIN ? wk_session_out(c->session).n : 0);
-    bool done = wk_session_state(c->session) == WK_SESSION_CLOSING && !c->close_at_ms;
+    bool done = wk_session_state(c->session) == WK_SESSION_CLOSING;
     if (rc == WKIM_EIO || (done && rc == WKIM_OK))
         wk_conn_destroy(c);
     else if (done && !c->timer.pos) /* a client that does not read its last words */
@@ -193,8 +193,8 @@ void wk_conn_after_input(struct wk_conn *c)
 
 void wk_conn_input(struct wk_conn *c, wkim_slice in)
 {
-    if (c->closed || c->close_at_ms)
-        return; /* kicked: nothing is taken any more */
+    if (c->closed)
+        return;
     c->last_in_us = wk_now_us();
     c->last_in_ms = c->last_in_us / 1000;
     c->in_bytes += in.n;

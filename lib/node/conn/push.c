@@ -21,7 +21,7 @@ static void push(struct im_conn *ic, const struct im_push *p)
         wk_count(&wk_conn_per(c)->count.out_msgs, 1);
         wk_count(&wk_conn_per(c)->count.out_packets, 1);
         wk_count(&wk_conn_per(c)->count.out_payload, p->record->payload.n);
-        if (!(p->flags & WKIM_FLAG_NO_PERSIST) && wk_conn_track(c, p) != WKIM_OK) {
+        if (!(p->flags & WKIM_FLAG_NO_PERSIST) && !ic->kicked && wk_conn_track(c, p) != WKIM_OK) {
             wk_conn_why(c, WK_CLOSE_UNACKED);
             wk_count(&wk_conn_per(c)->count.flood_closes, 1);
             wk_session_close(c->session); /* the client syncs when it comes back */
@@ -53,9 +53,8 @@ static void kick(struct im_conn *ic, uint8_t reason, const char *text, uint32_t 
     wk_conn_why(c, WK_CLOSE_KICK);
     wk_count(&wk_conn_per(c)->count.kicks, 1);
     if (!silent)
-        wk_session_disconnect(c->session, reason, wk_str(text));
+        wk_session_warn(c->session, reason, wk_str(text));
     c->close_at_ms = c->shard->now_ms + delay_ms + 1;
-    c->tr->want_input(c, true); /* so that a client that goes away is noticed */
     wk_conn_arm(c, c->close_at_ms);
     if (!c->closed)
         wk_conn_wake(c);

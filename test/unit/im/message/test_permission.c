@@ -224,6 +224,21 @@ static void send_ban_of_a_group_stops_members_but_not_system_and_api(void **stat
     assert_int_equal(from_api("u1", GROUP, "g"), OK);
 }
 
+static void send_ban_of_an_open_channel_stops_everybody_but_system_and_api(void **state)
+{
+    (void)state;
+    const uint8_t types[] = { WKIM_CHANNEL_CUSTOMER_SERVICE, WKIM_CHANNEL_INFO,
+                              WKIM_CHANNEL_VISITORS };
+
+    assert_int_equal(cl_system(&c, true, "robot"), WKIM_OK);
+    for (size_t i = 0; i < sizeof(types); i++) {
+        assert_int_equal(cl_flags(&c, types[i], "u1", WKIM_CHANNEL_SEND_BAN), WKIM_OK);
+        assert_int_equal(send_to("u1", types[i], "u1"), WKIM_REASON_SEND_BAN);
+        assert_int_equal(send_to("robot", types[i], "u1"), OK);
+        assert_int_equal(from_api("u1", types[i], "u1"), OK);
+    }
+}
+
 static void a_refused_message_is_not_stored_and_keeps_its_id(void **state)
 {
     (void)state;
@@ -263,6 +278,7 @@ int main(void)
         T(s10_only_subscribers_may_send_to_a_group),
         T(s11_a_groups_allow_list_binds_once_it_is_not_empty),
         T(send_ban_of_a_group_stops_members_but_not_system_and_api),
+        T(send_ban_of_an_open_channel_stops_everybody_but_system_and_api),
         T(a_refused_message_is_not_stored_and_keeps_its_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

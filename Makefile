@@ -27,7 +27,7 @@ SERVER_LIBS := -lwebsockets -levent_core -levent_extra -levent_openssl -levent_p
 
 LIB_SRC := $(foreach r,$(ROOMS),$(sort $(wildcard lib/$(r)/*.c)))
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
-SERVER_SRC := $(sort $(wildcard server/*.c server/http/*.c))
+SERVER_SRC := $(sort $(wildcard server/*.c server/config/*.c server/listen/*.c server/out/*.c server/http/*.c server/http/*/*.c))
 SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(B)/gen/wkhook.pb-c.o
 SUPPORT_SRC := $(sort $(wildcard test/support/*.c))
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(B)/%.o)
@@ -71,15 +71,15 @@ $(B)/commit: FORCE
 	@mkdir -p $(@D)
 	@[ "$$(cat $@ 2>/dev/null)" = "$(COMMIT)" ] || echo "$(COMMIT)" > $@
 .PHONY: FORCE
-$(B)/server/http/metrics_process.o: $(B)/commit
-$(B)/server/http/metrics_process.o: CFLAGS_ALL += -DWKIM_COMMIT='"$(COMMIT)"'
+$(B)/server/http/metrics/process.o: $(B)/commit
+$(B)/server/http/metrics/process.o: CFLAGS_ALL += -DWKIM_COMMIT='"$(COMMIT)"'
 $(B)/server/%.o: server/%.c | $(B)/gen/wkhook.pb-c.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -Iserver -I$(B)/gen -c -o $@ $<
 # What protoc-c makes of a .proto is never committed.
-$(B)/gen/wkhook.pb-c.c $(B)/gen/wkhook.pb-c.h &: server/wkhook.proto
+$(B)/gen/wkhook.pb-c.c $(B)/gen/wkhook.pb-c.h &: server/out/wkhook.proto
 	@mkdir -p $(@D)
-	$(Q)protoc-c --proto_path=server --c_out=$(B)/gen $<
+	$(Q)protoc-c --proto_path=server/out --c_out=$(B)/gen $<
 $(B)/gen/%.o: $(B)/gen/%.c
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 $(B)/test/%.o: test/%.c
@@ -109,6 +109,7 @@ $(B)/libtestsupport.a: $(SUPPORT_OBJ)
 	$(Q)ar rcs $@ $(SUPPORT_OBJ)
 $(TEST_BIN): $(B)/%: $(B)/%.o $(B)/libwkim-internal.a $(B)/libtestsupport.a
 	$(Q)$(CC) -o $@ $< $(TEST_OBJ) $(B)/libtestsupport.a $(B)/libwkim-internal.a $(LDFLAGS_ALL) -lcmocka $(LIB_LIBS) $(TEST_LIBS)
+$(B)/test/unit/server/%.o: CFLAGS_ALL += -Iserver
 $(B)/test/unit/server/test_grpc_conn.o: CFLAGS_ALL += -I$(B)/gen
 $(B)/test/unit/server/test_grpc_conn.o: | $(B)/gen/wkhook.pb-c.h
 $(B)/test/unit/server/test_grpc_conn: $(B)/gen/wkhook.pb-c.o

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "http/password.h"
+#include "http/auth/password.h"
 #include "process.h"
 
 #define EXIT_CONFIG_BAD 78 /* EX_CONFIG */

@@ -8,14 +8,14 @@
 #include <event2/event.h>
 #include <wkim/wkim.h>
 
-#include "accept.h"
-#include "config_load.h"
+#include "listen/accept.h"
+#include "config/load.h"
 #include "http/http.h"
 #include "log_file.h"
 #include "net.h"
 #include "options.h"
-#include "out.h"
-#include "out_source.h"
+#include "out/out.h"
+#include "out/source.h"
 
 struct wk_tls_listener;
 struct wk_ws;

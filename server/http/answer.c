@@ -1,8 +1,8 @@
-#include "answer.h"
+#include "http/answer.h"
 
-#include "metrics.h"
-#include "route.h"
-#include "text.h"
+#include "http/metrics/metrics.h"
+#include "http/route.h"
+#include "http/text.h"
 
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>

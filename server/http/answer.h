@@ -2,8 +2,8 @@
 #ifndef WK_HTTP_ANSWER_H
 #define WK_HTTP_ANSWER_H
 
-#include "jsonbuf.h"
-#include "request.h"
+#include "http/jsonbuf.h"
+#include "http/request.h"
 
 #define WK_JSON_TYPE "application/json; charset=utf-8"
 #define WK_TEXT_TYPE "text/plain; charset=utf-8"

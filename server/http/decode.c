@@ -1,8 +1,8 @@
-#include "decode.h"
+#include "http/decode.h"
 
-#include "answer.h"
-#include "route.h"
-#include "text.h"
+#include "http/answer.h"
+#include "http/route.h"
+#include "http/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

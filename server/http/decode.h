@@ -3,7 +3,7 @@
 #ifndef WK_HTTP_DECODE_H
 #define WK_HTTP_DECODE_H
 
-#include "request.h"
+#include "http/request.h"
 
 #include <stddef.h>
 

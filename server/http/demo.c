@@ -1,7 +1,7 @@
 /* The demo port: redirects and the files below <web directory>/demo. */
-#include "answer.h"
-#include "route.h"
-#include "text.h"
+#include "http/answer.h"
+#include "http/route.h"
+#include "http/text.h"
 
 #include <event2/buffer.h>
 #include <fcntl.h>

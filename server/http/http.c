@@ -1,9 +1,9 @@
-#include "http.h"
+#include "http/http.h"
 
-#include "charts.h"
-#include "listen.h"
-#include "request.h"
-#include "route.h"
+#include "http/metrics/charts.h"
+#include "http/listen.h"
+#include "http/request.h"
+#include "http/route.h"
 
 #include <event2/listener.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "jsonbuf.h"
+#include "http/jsonbuf.h"
 
 #include <stdlib.h>
 #include <string.h>

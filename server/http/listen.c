@@ -1,4 +1,4 @@
-#include "listen.h"
+#include "http/listen.h"
 
 #include "net.h"
 

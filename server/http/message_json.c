@@ -1,6 +1,6 @@
-#include "message_json.h"
+#include "http/message_json.h"
 
-#include "text.h"
+#include "http/text.h"
 
 #include <string.h>
 

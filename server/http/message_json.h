@@ -2,7 +2,7 @@
 #ifndef WK_HTTP_MESSAGE_JSON_H
 #define WK_HTTP_MESSAGE_JSON_H
 
-#include "jsonbuf.h"
+#include "http/jsonbuf.h"
 
 #include <wkim/queue.h>
 

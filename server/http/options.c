@@ -1,8 +1,8 @@
-#include "server.h"
+#include "http/server.h"
 
-#include "config_show.h"
-#include "jsonbuf.h"
-#include "text.h"
+#include "config/show.h"
+#include "http/jsonbuf.h"
+#include "http/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

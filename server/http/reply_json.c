@@ -1,6 +1,6 @@
-#include "reply_json.h"
+#include "http/reply_json.h"
 
-#include "message_json.h"
+#include "http/message_json.h"
 
 #include <stdlib.h>
 #include <string.h>

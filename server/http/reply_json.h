@@ -2,7 +2,7 @@
 #ifndef WK_HTTP_REPLY_JSON_H
 #define WK_HTTP_REPLY_JSON_H
 
-#include "jsonbuf.h"
+#include "http/jsonbuf.h"
 
 #include <jansson.h>
 #include <wkim/queue.h>

@@ -1,10 +1,10 @@
-#include "request.h"
+#include "http/request.h"
 
-#include "answer.h"
-#include "auth.h"
-#include "metrics.h"
-#include "route.h"
-#include "text.h"
+#include "http/answer.h"
+#include "http/auth/auth.h"
+#include "http/metrics/metrics.h"
+#include "http/route.h"
+#include "http/text.h"
 
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>

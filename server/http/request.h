@@ -6,7 +6,7 @@
 #ifndef WK_HTTP_REQUEST_H
 #define WK_HTTP_REQUEST_H
 
-#include "server.h"
+#include "http/server.h"
 
 #include <jansson.h>
 

@@ -1,13 +1,13 @@
-#include "route.h"
+#include "http/route.h"
 
-#include "text.h"
+#include "http/text.h"
 
 #include <string.h>
 
 const struct wk_route wk_routes[] = {
 #define WK_ROUTE(side, method, path, handler, decode, open)                                        \
     {method, path, handler, WK_DECODE_##decode, WK_SIDE_##side, open},
-#include "routes.def"
+#include "http/routes.def"
 #undef WK_ROUTE
 };
 const size_t wk_routes_count = sizeof(wk_routes) / sizeof(wk_routes[0]);

@@ -2,7 +2,7 @@
 #ifndef WK_HTTP_ROUTE_H
 #define WK_HTTP_ROUTE_H
 
-#include "request.h"
+#include "http/request.h"
 
 /* How a body that does not decode is answered (http-api.md "Decode errors"). */
 enum wk_decode {
@@ -32,7 +32,7 @@ const struct wk_route *wk_route_find(struct wk_req *r, enum wk_http_side side, c
 
 /* Handlers, named in routes.def. */
 #define WK_ROUTE(side, method, path, handler, decode, open) void handler(struct wk_req *r);
-#include "routes.def"
+#include "http/routes.def"
 #undef WK_ROUTE
 
 #endif

@@ -3,9 +3,9 @@
 #ifndef WK_HTTP_SERVER_H
 #define WK_HTTP_SERVER_H
 
-#include "http.h"
+#include "http/http.h"
 
-#include "accounts.h"
+#include "http/auth/accounts.h"
 
 #include <event2/event.h>
 #include <event2/http.h>

@@ -2,7 +2,7 @@
  * told in a line of its own, and what came of it can be printed and checked.
  * Input: u8 which source, then the bytes; entries of the environment and arguments end with NUL. */
 #include "base/error.h"
-#include "config_load.h"
+#include "config/load.h"
 
 #include <fcntl.h>
 #include <stdio.h>

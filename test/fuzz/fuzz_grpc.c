@@ -1,6 +1,6 @@
 /* What a gRPC receiver may send: any bytes to a connection with calls under way, in any pieces,
  * with cancellations between; every call is done exactly once.  And any bytes as a whole answer. */
-#include "grpc_conn.h"
+#include "out/grpc_conn.h"
 
 #include <wkim/error.h>
 

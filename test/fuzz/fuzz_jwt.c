@@ -2,9 +2,9 @@
  * that is taken was signed with the secret and names an account; what is signed right is read as
  * far as its claims allow, whatever they are.
  * Input: u8 what, then texts separated by NUL: account, name, password, header, claims or token. */
-#include "../../server/http/accounts.c"
-#include "../../server/http/jwt.c"
-#include "../../server/http/password.c"
+#include "../../server/http/auth/accounts.c"
+#include "../../server/http/auth/jwt.c"
+#include "../../server/http/auth/password.c"
 #include "../../server/http/text.c"
 
 #include "base/error.h"

@@ -16,16 +16,16 @@ cat >"$out/rules.mk" <<'RULES'
 include lib/rooms.mk
 O := build/fuzz
 SRC := $(foreach r,$(ROOMS),$(wildcard lib/$(r)/*.c)) $(wildcard test/support/*.c) \
-	$(wildcard server/http/*.c server/config_*.c server/dead*.c server/out*.c server/grpc_*.c) \
+	$(wildcard server/http/*.c server/http/*/*.c server/config/*.c server/out/*.c) \
 	server/options.c server/net.c server/tls.c test/fuzz/log_say.c
 TARGETS := $(patsubst test/fuzz/%.c,$(O)/%,$(wildcard test/fuzz/fuzz_*.c))
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -pthread -D_GNU_SOURCE \
 	-DWKIM_VERSION_TEXT='"fuzz"' -DWKIM_COMMIT='"fuzz"' -Iinclude -Ilib -Iserver -Itest/support -I$(O)/gen -MMD -MP $(SAN)
 all: $(TARGETS)
-$(O)/gen/wkhook.pb-c.c $(O)/gen/wkhook.pb-c.h &: server/wkhook.proto
+$(O)/gen/wkhook.pb-c.c $(O)/gen/wkhook.pb-c.h &: server/out/wkhook.proto
 	@mkdir -p $(@D)
-	@protoc-c --proto_path=server --c_out=$(O)/gen $<
+	@protoc-c --proto_path=server/out --c_out=$(O)/gen $<
 $(O)/obj/gen/wkhook.pb-c.o: $(O)/gen/wkhook.pb-c.c
 	@mkdir -p $(@D)
 	@$(CLANG) $(FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<

@@ -1,4 +1,4 @@
-"""Webhooks to a published gRPC server (grpcio) whose messages are those of server/wkhook.proto, written
+"""Webhooks to a published gRPC server (grpcio) with the messages of server/out/wkhook.proto, written
 down here a second time: recorded bodies, events, batches, order, signature, failures, restarts.
 
 Prints "ok NAME" or "not ok NAME: why".  Starts its own servers: WKIM_TEST_PORTS, WKIM_SERVER.

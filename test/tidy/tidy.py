@@ -158,9 +158,8 @@ def server_includes():
     for f in c_files("server"):
         for n, kind, what in includes(f):
             if kind == '"':
-                near = os.path.normpath(os.path.join(os.path.dirname(f), what))
-                if near not in FILES and "server/" + what not in FILES:
-                    yield f, n, "%s is no header of the server" % what
+                if "server/" + what not in FILES:
+                    yield f, n, "\"%s\": write the path of a header below server/" % what
             elif not (what.startswith("wkim/") or what in LIBC
                       or any(fnmatch.fnmatch(what, p) for p in SERVER_THIRD)):
                 yield f, n, "<%s>" % what
@@ -185,10 +184,7 @@ def own_header():
             yield f, 1, "includes nothing"
             continue
         n, kind, what = first
-        if f.startswith("lib/"):
-            path = "lib/" + what
-        else:
-            path = os.path.normpath(os.path.join(os.path.dirname(f), what))
+        path = f.split("/")[0] + "/" + what
         if own in FILES and path != own:
             yield f, n, "includes <%s> before its own %s" % (what, own)
         elif kind != '"' or not inside(os.path.dirname(f), os.path.dirname(path)) \
@@ -337,17 +333,18 @@ def words():
                     yield f, n, "%s: %s" % (name, m.group(0))
 
 
-@check("READMEs of rooms have at most %d lines and name every file" % README_LINES)
+@check("each folder of code has a README of at most %d lines that names every file" % README_LINES)
 def readmes():
-    for r in ROOMS["ROOMS"]:
-        f = "lib/%s/README" % r
+    for folder in sorted({os.path.dirname(c) for c in c_files("lib", "server", ends=(".c",))}):
+        f = folder + "/README"
         if f not in FILES:
+            yield folder, 0, "no README"
             continue
         t = read(f)
         if t.count("\n") > README_LINES:
             yield f, t.count("\n"), "%d lines" % t.count("\n")
         for c in FILES:
-            if os.path.dirname(c) == "lib/" + r and c.endswith(".c"):
+            if os.path.dirname(c) == folder and c.endswith(".c"):
                 stem = os.path.basename(c)[:-2]
                 if not re.search(r"\b%s(?![a-z0-9])|\b%s\w*\*" % (re.escape(stem), re.escape(stem.split("_")[0])), t):
                     yield f, 1, "does not name %s" % os.path.basename(c)
@@ -430,7 +427,7 @@ def config_table():
 def config_read():
     # Parsing, checking and printing a configuration is no use of a key.
     used = "".join(read(f) for f in c_files("lib", "server")
-                   if not f.startswith(("lib/config/", "server/config_")))
+                   if not f.startswith(("lib/config/", "server/config/")))
     for n, a in def_rows("lib/config/config.def", "X"):
         key = a[0].strip('"')
         inert = "I" in re.split(r"[^A-Z]+", a[5])

@@ -1,7 +1,7 @@
 /* Dead letters: what is kept, found again after a restart, bounded. */
-#include "../../../server/dead.c"
-#include "../../../server/dead_file.c"
-#include "../../../server/dead_line.c"
+#include "../../../server/out/dead.c"
+#include "../../../server/out/dead_file.c"
+#include "../../../server/out/dead_line.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* The client's side of a gRPC connection against a server in memory, and the frames of its
  * messages. */
-#include "../../../server/grpc_conn.c"
-#include "../../../server/grpc_message.c"
+#include "../../../server/out/grpc_conn.c"
+#include "../../../server/out/grpc_message.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

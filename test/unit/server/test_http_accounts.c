@@ -1,7 +1,7 @@
 /* Console accounts and their tokens. */
-#include "../../../server/http/accounts.c"
-#include "../../../server/http/jwt.c"
-#include "../../../server/http/password.c"
+#include "../../../server/http/auth/accounts.c"
+#include "../../../server/http/auth/jwt.c"
+#include "../../../server/http/auth/password.c"
 #include "../../../server/http/text.c"
 
 #include <setjmp.h>

@@ -1,0 +1,79 @@
+#include "http/api/channel_body.h"
+
+#include "http/answer.h"
+#include "http/text.h"
+
+#include <wkim/channel.h>
+
+#include <stddef.h>
+
+#define F(name, kind) WK_FIELD(struct wk_channel_body, name, kind)
+const struct wk_field wk_channel_fields[] = {
+    F(channel_id, STR),     F(channel_type, U8), F(subscribers, STRS),    F(uids, STRS),
+    F(large, I64),          F(ban, I64),         F(disband, I64),         F(send_ban, I64),
+    F(allow_stranger, I64), F(reset, I64),       F(temp_subscriber, I64), F(purge, I64),
+};
+#undef F
+const size_t wk_channel_fields_count = WK_COUNT(wk_channel_fields);
+
+const struct wk_field wk_channel_name_fields[WK_CHANNEL_NAME_FIELDS] = {
+    WK_FIELD(struct wk_channel_name, channel_id, STR),
+    WK_FIELD(struct wk_channel_name, channel_type, U8),
+};
+
+wkim_channel_pos *wk_channel_positions(struct wk_req *r, const struct wk_objects *names)
+{
+    const struct wk_channel_name *name = names->p;
+    wkim_channel_pos *p = wk_req_alloc(r, (names->n + 1) * sizeof(*p));
+
+    for (size_t i = 0; p && i < names->n; i++)
+        p[i] = (wkim_channel_pos){.channel_id = name[i].channel_id,
+                                  .channel_type = name[i].channel_type};
+    if (!p)
+        wk_answer_code(r, WKIM_ENOMEM, NULL);
+    return p;
+}
+
+int wk_channel_body_decode(struct wk_req *r, struct wk_channel_body *b)
+{
+    return wk_decode_object(r, "channelReq", wk_channel_fields, wk_channel_fields_count, b);
+}
+
+const char *wk_channel_body_problem(const struct wk_channel_body *b)
+{
+    if (wk_text_blank(b->channel_id))
+        return WK_ID_BLANK;
+    if (b->channel_type == 0)
+        return "频道类型错误！";
+    if (wk_text_special(b->channel_id))
+        return WK_ID_SPECIAL;
+    if (b->channel_type == WKIM_CHANNEL_PERSON && b->subscribers.n)
+        return "不支持个人频道添加订阅者！";
+    return NULL;
+}
+
+uint32_t wk_channel_body_flags(const struct wk_channel_body *b)
+{
+    return (b->ban == 1 ? WKIM_CHANNEL_BAN : 0u) | (b->disband == 1 ? WKIM_CHANNEL_DISBAND : 0u) |
+           (b->send_ban == 1 ? WKIM_CHANNEL_SEND_BAN : 0u) |
+           (b->large == 1 ? WKIM_CHANNEL_LARGE : 0u) |
+           (b->allow_stranger == 1 ? WKIM_CHANNEL_ALLOW_STRANGER : 0u);
+}
+
+/* Lists of a channel that does not exist have nothing to lose: OK as well. */
+static void on_list(struct wk_call *c, const wkim_reply *reply)
+{
+    if (wkim_reply_code(reply) == WKIM_ENOTFOUND)
+        wk_answer_ok(c->req);
+    else
+        wk_answer_then_ok(c, reply);
+}
+
+void wk_channel_list_start(struct wk_req *r, int list, int op, const struct wk_channel_body *b,
+                           const struct wk_strs *uids)
+{
+    wk_req_call(&r->call, on_list,
+                wkim_channel_list_change(wk_req_node(r), list, op, b->channel_id, b->channel_type,
+                                         uids ? uids->p : NULL, uids ? uids->n : 0, wk_req_queue(r),
+                                         &r->call));
+}

@@ -1,0 +1,47 @@
+/* The body that the channel, subscriber and list routes share, and their checks. */
+#ifndef WK_HTTP_API_CHANNEL_BODY_H
+#define WK_HTTP_API_CHANNEL_BODY_H
+
+#include "http/decode.h"
+
+#include <wkim/conversation.h>
+
+#define WK_ID_BLANK "频道ID不能为空！"
+#define WK_ID_SPECIAL "频道ID不能包含特殊字符！"
+#define WK_ID_EMPTY "channel_id不能为空！"
+#define WK_TYPE_ZERO "频道类型不能为0！"
+#define WK_UIDS_EMPTY "uids不能为空！"
+#define WK_PERSON_NO "个人频道不支持添加订阅者！"
+
+struct wk_channel_body {
+    wkim_slice channel_id;
+    struct wk_strs subscribers, uids;
+    int64_t large, ban, disband, send_ban, allow_stranger, reset, temp_subscriber, purge;
+    uint8_t channel_type;
+};
+
+/* WKIM_OK, or the request has been answered. */
+int wk_channel_body_decode(struct wk_req *r, struct wk_channel_body *b);
+/* A channel as lists of channels name it. */
+struct wk_channel_name {
+    wkim_slice channel_id;
+    uint8_t channel_type;
+};
+#define WK_CHANNEL_NAME_FIELDS 2
+extern const struct wk_field wk_channel_name_fields[WK_CHANNEL_NAME_FIELDS];
+#define WK_CHANNEL_NAMES(type, member)                                                             \
+    {#member, WK_FIELD_OBJECTS, offsetof(type, member), wk_channel_name_fields,                    \
+     WK_CHANNEL_NAME_FIELDS, sizeof(struct wk_channel_name)}
+/* The names of a list, with message_seq 0; NULL: the request has been answered. */
+wkim_channel_pos *wk_channel_positions(struct wk_req *r, const struct wk_objects *names);
+
+/* What is wrong with a channel to be created, NULL: nothing. */
+const char *wk_channel_body_problem(const struct wk_channel_body *b);
+uint32_t wk_channel_body_flags(const struct wk_channel_body *b); /* WKIM_CHANNEL_* */
+extern const struct wk_field wk_channel_fields[];
+extern const size_t wk_channel_fields_count;
+/* Start a change of a list; its answer is the OK object. */
+void wk_channel_list_start(struct wk_req *r, int list, int op, const struct wk_channel_body *b,
+                           const struct wk_strs *uids);
+
+#endif

@@ -1,0 +1,283 @@
+#include "out/http.h"
+
+#include <curl/curl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOST_CONNECTIONS_MAX 100
+#define CONNECT_MS 5000
+#define SILENCE_S 10 /* without an answer the request has failed */
+#define BODY_BYTES_MAX (1 << 20) /* of an answer; read so that the connection can be used again */
+
+struct wk_out_http {
+    struct wk_out_inbox inbox;
+    CURLM *multi;
+    pthread_t thread;
+    int running;
+    _Atomic int stop;
+    char *url[2]; /* by target; the second may be NULL */
+    char *secret; /* "": nothing is signed */
+    long timeout_ms;
+    struct transfer *transfers; /* doubly linked */
+};
+
+/* One request under way. */
+struct transfer {
+    struct wk_out_http *out;
+    struct transfer *next, **at;
+    struct wk_out_job *job;
+    CURL *easy;
+    struct curl_slist *headers;
+    int whole;   /* the header of the answer came to its end */
+    size_t body; /* bytes of the answer's body so far */
+};
+
+static void finish(struct transfer *t, int ok, const char *why)
+{
+    struct wk_out_job *job = t->job;
+
+    if (t->easy) {
+        (void)curl_multi_remove_handle(t->out->multi, t->easy);
+        curl_easy_cleanup(t->easy);
+    }
+    curl_slist_free_all(t->headers);
+    *t->at = t->next;
+    if (t->next)
+        t->next->at = t->at;
+    free(t);
+    job->done(job, ok, why);
+}
+
+static size_t swallow(char *p, size_t size, size_t n, void *user)
+{
+    struct transfer *t = user;
+
+    (void)p;
+    t->body += size * n;
+    return t->body > BODY_BYTES_MAX ? 0 : size * n;
+}
+
+/* libcurl takes a header that a close cuts off for a whole one. */
+static size_t note_header(char *p, size_t size, size_t n, void *user)
+{
+    struct transfer *t = user;
+
+    if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)
+        t->whole = 0;
+    else if (n > 0 && (p[0] == '\r' || p[0] == '\n'))
+        t->whole = 1;
+    return size * n;
+}
+
+static int add_header(struct transfer *t, const char *fmt, const char *value, int n)
+{
+    char line[512];
+    struct curl_slist *more;
+
+    (void)snprintf(line, sizeof(line), fmt, n, value);
+    more = curl_slist_append(t->headers, line);
+    if (!more)
+        return -1;
+    t->headers = more;
+    return 0;
+}
+
+static int sign(struct transfer *t, const wkim_hook_request *r)
+{
+    char signature[WK_OUT_SIGNATURE_MAX];
+
+    if (!*t->out->secret)
+        return 0;
+    if (wk_out_sign(signature, t->out->secret, r->body) != 0 ||
+        add_header(t, "X-WK-Signature: %.*s", signature, (int)strlen(signature)) != 0)
+        return -1;
+    return add_header(t, "X-WK-Delivery: %.*s", (const char *)r->delivery.p, (int)r->delivery.n);
+}
+
+static int set_headers(struct transfer *t, const wkim_hook_request *r)
+{
+    const char *version = wkim_version();
+
+    if (add_header(t, "Content-Type: %.*s", (const char *)r->content_type.p,
+                   (int)r->content_type.n) != 0 ||
+        add_header(t, "User-Agent: libwkim/%.*s", version, (int)strlen(version)) != 0 ||
+        add_header(t, "Accept-Encoding: %.*s", "gzip", 4) != 0 ||
+        add_header(t, "Accept:%.*s", "", 0) != 0 || add_header(t, "Expect:%.*s", "", 0) != 0)
+        return -1;
+    return sign(t, r);
+}
+
+static int set_options(struct transfer *t, const wkim_hook_request *r)
+{
+    const struct wk_out_http *o = t->out;
+    const char *base = r->target == WKIM_HOOK_AGENT && o->url[1] ? o->url[1] : o->url[0];
+    char event[64], *url;
+    CURL *e = t->easy;
+    CURLcode rc;
+
+    (void)snprintf(event, sizeof(event), "%.*s", (int)r->event.n, (const char *)r->event.p);
+    url = wk_out_url(base, event);
+    if (!url || set_headers(t, r) != 0) {
+        free(url);
+        return -1;
+    }
+    rc = curl_easy_setopt(e, CURLOPT_URL, url);
+    free(url);
+    if (rc != CURLE_OK)
+        return -1;
+    (void)curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+    (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+    (void)curl_easy_setopt(e, CURLOPT_POST, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p);
+    (void)curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, swallow);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    (void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, note_header);
+    (void)curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    (void)curl_easy_setopt(e, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, o->timeout_ms);
+    (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
+                           (long)(o->timeout_ms < CONNECT_MS ? o->timeout_ms : CONNECT_MS));
+    (void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)SILENCE_S);
+    return 0;
+}
+
+static void take(struct wk_out_http *o, struct wk_out_job *job)
+{
+    struct transfer *t = calloc(1, sizeof(*t));
+
+    if (!t) {
+        job->done(job, 0, "out of memory");
+        return;
+    }
+    t->out = o;
+    t->job = job;
+    t->next = o->transfers;
+    t->at = &o->transfers;
+    if (t->next)
+        t->next->at = &t->next;
+    o->transfers = t;
+    t->easy = curl_easy_init();
+    if (!t->easy || set_options(t, &job->request) != 0 ||
+        curl_multi_add_handle(o->multi, t->easy) != CURLM_OK)
+        finish(t, 0, "out of memory");
+}
+
+static void read_results(struct wk_out_http *o)
+{
+    CURLMsg *m;
+    int left;
+
+    while ((m = curl_multi_info_read(o->multi, &left))) {
+        struct transfer *t = NULL;
+        long status = 0;
+        CURLcode rc = m->data.result;
+        char why[64];
+
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
+        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+        /* The header decides; whatever happens to the body means nothing. */
+        if (rc == CURLE_OK && !t->whole)
+            rc = CURLE_PARTIAL_FILE;
+        (void)snprintf(why, sizeof(why), "the receiver answered HTTP status %ld", status);
+        finish(t, t->whole && status == 200, t->whole ? why : curl_easy_strerror(rc));
+    }
+}
+
+static void *run(void *user)
+{
+    struct wk_out_http *o = user;
+    int running;
+
+    while (!atomic_load(&o->stop)) {
+        struct wk_out_job *job = wk_out_inbox_take(&o->inbox), *next;
+
+        for (; job; job = next) {
+            next = job->next;
+            take(o, job);
+        }
+        (void)curl_multi_perform(o->multi, &running);
+        read_results(o);
+        (void)curl_multi_poll(o->multi, NULL, 0, 60000, NULL);
+    }
+    while (o->transfers)
+        finish(o->transfers, 0, "the server stops");
+    return NULL;
+}
+
+void wk_out_http_send(struct wk_out_http *o, struct wk_out_job *job)
+{
+    wk_out_inbox_put(&o->inbox, job);
+    (void)curl_multi_wakeup(o->multi);
+}
+
+static char *copy(const wkim_config *cfg, const char *key)
+{
+    const char *v = wkim_config_get(cfg, key);
+    return strdup(v ? v : "");
+}
+
+static int read_config(struct wk_out_http *o, const wkim_config *cfg)
+{
+    const char *agent = wkim_config_get(cfg, "agent.webhook.httpAddr");
+
+    o->url[0] = copy(cfg, "webhook.httpAddr");
+    if (*agent)
+        o->url[1] = strdup(agent);
+    o->secret = copy(cfg, "webhook.secret");
+    o->timeout_ms = (long)wkim_config_int(cfg, "webhook.requestTimeout");
+    return o->url[0] && (!*agent || o->url[1]) && o->secret ? 0 : -1;
+}
+
+int wk_out_http_start(struct wk_out_http **out, const wkim_config *cfg, wkim_error *err)
+{
+    struct wk_out_http *o;
+
+    if (!*wkim_config_get(cfg, "webhook.httpAddr") &&
+        !*wkim_config_get(cfg, "agent.webhook.httpAddr"))
+        return WKIM_OK;
+    o = calloc(1, sizeof(*o));
+    *out = o;
+    if (o) {
+        wk_out_inbox_init(&o->inbox);
+        o->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
+    }
+    if (!o || !o->multi || read_config(o, cfg) != 0) {
+        err->code = WKIM_ENOMEM;
+        (void)snprintf(err->text, sizeof(err->text), "webhook: out of memory");
+        return WKIM_ENOMEM;
+    }
+    (void)curl_multi_setopt(o->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS_MAX);
+    if (pthread_create(&o->thread, NULL, run, o) != 0) {
+        err->code = WKIM_EBUSY;
+        (void)snprintf(err->text, sizeof(err->text), "webhook: no thread");
+        return WKIM_EBUSY;
+    }
+    o->running = 1;
+    return WKIM_OK;
+}
+
+void wk_out_http_stop(struct wk_out_http *o)
+{
+    if (!o)
+        return;
+    atomic_store(&o->stop, 1);
+    if (o->running) {
+        (void)curl_multi_wakeup(o->multi);
+        (void)pthread_join(o->thread, NULL);
+    }
+    wk_out_inbox_fini(&o->inbox);
+    (void)curl_multi_cleanup(o->multi);
+    free(o->url[0]);
+    free(o->url[1]);
+    free(o->secret);
+    free(o);
+}

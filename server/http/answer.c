@@ -49,6 +49,8 @@ static const char *status_text(int status)
         return "Moved Permanently";
     case 302:
         return "Found";
+    case 307:
+        return "Temporary Redirect";
     case 400:
         return "Bad Request";
     case 401:

@@ -4,6 +4,7 @@
 #include "http/route.h"
 #include "http/text.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,6 +315,35 @@ static int get_field(struct decoding *d, const struct wk_field *f, const json_t 
     return get_plain(d, f, v, out + f->at);
 }
 
+/* 1: the last word is the beginning of a literal or of a number, so that more might have come. */
+static int ends_in_a_word(wkim_slice body)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    size_t at = body.n;
+
+    while (at && !memchr("{}[],:\" \t\r\n", body.p[at - 1], 11))
+        at--;
+    wkim_slice word = {body.p + at, body.n - at};
+
+    for (size_t i = 0; word.n && i < WK_COUNT(words); i++) {
+        if (word.n < strlen(words[i]) && memcmp(word.p, words[i], word.n) == 0)
+            return 1;
+    }
+    return word.n && (word.p[0] == '-' || (word.p[0] >= '0' && word.p[0] <= '9')) &&
+           memchr("-+.eE", word.p[word.n - 1], 5);
+}
+
+/* 1: the last bytes are the beginning of an escape in a text. */
+static int ends_in_an_escape(wkim_slice body)
+{
+    size_t at = body.n;
+
+    while (at && body.n - at < 3 && isxdigit(body.p[at - 1]))
+        at--;
+    at -= at && body.p[at - 1] == 'u' ? 1u : 0u;
+    return at && body.p[at - 1] == '\\';
+}
+
 /* Text of the byte that is no JSON, as far as it can be told from the position. */
 static int answer_syntax(struct wk_req *r, wkim_slice body, const json_error_t *e)
 {
@@ -324,6 +354,10 @@ static int answer_syntax(struct wk_req *r, wkim_slice body, const json_error_t *
     if (json_error_code(e) == json_error_premature_end_of_input)
         return answer_decode(r, "unexpected EOF");
     size_t at = e->position > 0 ? (size_t)e->position - 1 : 0;
+
+    /* The parser complains of the word where it ends, or of its last bytes. */
+    if (at + 8 >= body.n && (ends_in_a_word(body) || ends_in_an_escape(body)))
+        return answer_decode(r, "unexpected EOF");
 
     if (json_error_code(e) == json_error_invalid_syntax && at < body.n && body.p[at] > 0x20 &&
         body.p[at] < 0x7F)

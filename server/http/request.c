@@ -191,6 +191,35 @@ static const char *method_name(enum evhttp_cmd_type type)
     }
 }
 
+/* The path of a route with one '/' too many is told the right one, as callers of version 2 know it:
+ * 301, or 307 for a request that has to be repeated as it is.  0: it is no such path. */
+static int redirect_without_slash(struct wk_req *r, enum wk_http_side side, const char *method,
+                                  const char *path)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r->ev);
+    const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
+    wkim_slice shorter = wk_text_slice(path);
+    char *location;
+
+    if (side == WK_SIDE_DEMO || shorter.n < 2 || shorter.p[--shorter.n] != '/' ||
+        !wk_route_find(r, side, method, shorter))
+        return 0;
+    size_t query_n = query ? strlen(query) : 0;
+
+    location = wk_req_alloc(r, shorter.n + query_n + 2);
+    if (!location) {
+        wk_answer_code(r, WKIM_ENOMEM, NULL);
+        return 1;
+    }
+    memcpy(location, shorter.p, shorter.n);
+    if (query_n) {
+        location[shorter.n] = '?';
+        memcpy(location + shorter.n + 1, query, query_n);
+    }
+    wk_answer_redirect(r, strcmp(method, "GET") == 0 ? 301 : 307, location);
+    return 1;
+}
+
 static void dispatch(struct wk_req *r, enum wk_http_side side)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r->ev);
@@ -204,7 +233,8 @@ static void dispatch(struct wk_req *r, enum wk_http_side side)
     } else if (strcmp(method, "OPTIONS") == 0) {
         wk_answer_text(r, 204, NULL, "");
     } else if (!r->route) {
-        wk_answer_not_found(r);
+        if (!redirect_without_slash(r, side, method, path))
+            wk_answer_not_found(r);
     } else if (!wk_auth_operator(r)) {
         wk_answer_problem(r, 403, WK_JSON_TYPE,
                           "operator routes need managerToken or a connection from this host", NULL);
@@ -277,7 +307,21 @@ wkim_slice wk_req_body(struct wk_req *r)
     return (wkim_slice){n ? evbuffer_pullup(in, -1) : NULL, n};
 }
 
-/* Raw value of the first pair with this key: 1 when there is one. */
+/* `text` without escapes, in memory of the request: 0 when an escape is bad or memory is out. */
+static int unescape_query(struct wk_req *r, wkim_slice text, wkim_slice *out)
+{
+    *out = text;
+    if (text.n == 0 || (!memchr(text.p, '%', text.n) && !memchr(text.p, '+', text.n)))
+        return 1;
+    uint8_t *p = wk_req_alloc(r, text.n);
+    wkim_ssize n = p ? wk_text_unescape(text, 1, p) : -1;
+
+    *out = (wkim_slice){p, n < 0 ? 0 : (size_t)n};
+    return n >= 0;
+}
+
+/* Value of the first pair with this key: 1 when there is one.  Pairs with a bad escape or with a
+ * ';', which once parted pairs, do not count. */
 static int find_query(struct wk_req *r, const char *key, wkim_slice *value)
 {
     const struct evhttp_uri *uri = r->ev ? evhttp_request_get_evhttp_uri(r->ev) : NULL;
@@ -288,12 +332,13 @@ static int find_query(struct wk_req *r, const char *key, wkim_slice *value)
 
         if (!wk_text_split(rest, '&', &pair, &rest))
             rest.n = 0;
+        if (pair.n == 0 || memchr(pair.p, ';', pair.n))
+            continue;
         if (!wk_text_split(pair, '=', &name, &v))
             name = pair;
-        if (!wk_text_equal(name, key))
-            continue;
-        *value = v;
-        return 1;
+        if (unescape_query(r, name, &name) && wk_text_equal(name, key) &&
+            unescape_query(r, v, value))
+            return 1;
     }
     return 0;
 }
@@ -307,29 +352,25 @@ int wk_req_query_has(struct wk_req *r, const char *key)
 
 wkim_slice wk_req_query(struct wk_req *r, const char *key)
 {
-    wkim_slice raw, none = {NULL, 0};
+    wkim_slice v, none = {NULL, 0};
 
-    if (!find_query(r, key, &raw) || raw.n == 0)
-        return none;
-    uint8_t *out = wk_req_alloc(r, raw.n);
-    wkim_ssize n = out ? wk_text_unescape(raw, 1, out) : -1;
-
-    return n < 0 ? none : (wkim_slice){out, (size_t)n};
+    return find_query(r, key, &v) ? v : none;
 }
 
 int64_t wk_req_query_i64(struct wk_req *r, const char *key)
 {
-    int64_t v = 0;
+    return wk_text_query_i64(wk_req_query(r, key));
+}
 
-    wk_text_i64(wk_req_query(r, key), &v);
-    return v;
+uint64_t wk_req_query_u64(struct wk_req *r, const char *key)
+{
+    return wk_text_query_u64(wk_req_query(r, key));
 }
 
 uint8_t wk_req_query_u8(struct wk_req *r, const char *key)
 {
-    uint64_t v = 0;
+    uint64_t v = wk_req_query_u64(r, key);
 
-    wk_text_u64(wk_req_query(r, key), &v);
     return v > 255 ? 255 : (uint8_t)v;
 }
 

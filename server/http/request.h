@@ -68,9 +68,10 @@ void *wk_req_alloc(struct wk_req *r, size_t n);
 /* First value of a query key, decoded; empty when absent.  Lives as long as the request. */
 wkim_slice wk_req_query(struct wk_req *r, const char *key);
 int wk_req_query_has(struct wk_req *r, const char *key);
-/* Unparsable: 0. */
+/* Unparsable: 0; out of range: the nearest number. */
 int64_t wk_req_query_i64(struct wk_req *r, const char *key);
-uint8_t wk_req_query_u8(struct wk_req *r, const char *key); /* above 255: 255 */
+uint64_t wk_req_query_u64(struct wk_req *r, const char *key);
+uint8_t wk_req_query_u8(struct wk_req *r, const char *key);
 /* Whole body, contiguous; borrowed until the request is answered. */
 wkim_slice wk_req_body(struct wk_req *r);
 /* 1: the connection comes from this host. */

@@ -109,6 +109,34 @@ int wk_text_i64(wkim_slice s, int64_t *out)
     return 1;
 }
 
+static int all_digits(wkim_slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return 0;
+    }
+    return s.n > 0;
+}
+
+uint64_t wk_text_query_u64(wkim_slice s)
+{
+    uint64_t v = 0;
+
+    if (!wk_text_u64(s, &v) && all_digits(s))
+        return UINT64_MAX;
+    return v;
+}
+
+int64_t wk_text_query_i64(wkim_slice s)
+{
+    int has_sign = s.n && (s.p[0] == '-' || s.p[0] == '+'), negative = has_sign && s.p[0] == '-';
+    int64_t v = 0;
+
+    if (!wk_text_i64(s, &v) && all_digits((wkim_slice){s.p + has_sign, s.n - (size_t)has_sign}))
+        return negative ? INT64_MIN : INT64_MAX;
+    return v;
+}
+
 static int base64_value(uint8_t c)
 {
     if (c >= 'A' && c <= 'Z')
@@ -214,7 +242,9 @@ void wk_text_uptime(uint64_t seconds, char out[32])
     unsigned long long d = seconds / 86400, h = seconds / 3600 % 24, m = seconds / 60 % 60;
     unsigned long long s = seconds % 60;
 
-    if (d)
+    if (d >= 365)
+        snprintf(out, 32, "%lluy%llud%lluh%llum%llus", d / 365, d % 365, h, m, s);
+    else if (d)
         snprintf(out, 32, "%llud%lluh%llum%llus", d, h, m, s);
     else if (h)
         snprintf(out, 32, "%lluh%llum%llus", h, m, s);

@@ -18,6 +18,9 @@ int wk_text_split(wkim_slice s, char c, wkim_slice *left, wkim_slice *right);
 /* The whole of s as a decimal number; 0 and *out untouched when it is none or out of range. */
 int wk_text_u64(wkim_slice s, uint64_t *out);
 int wk_text_i64(wkim_slice s, int64_t *out);
+/* Numbers of a query: 0 when s is none, the nearest number when it is out of range. */
+uint64_t wk_text_query_u64(wkim_slice s);
+int64_t wk_text_query_i64(wkim_slice s);
 
 /* Standard alphabet with padding, line ends ignored.  Bytes written to out (room: s.n / 4 * 3 + 3),
  * or -1 - (offset of the first bad byte). */

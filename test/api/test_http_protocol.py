@@ -72,6 +72,36 @@ class Protocol(unittest.TestCase):
             self.assertEqual((status, body), (204, b""))
             self.assertEqual(headers["access-control-allow-methods"], "POST, OPTIONS, GET, PUT,DELETE,PATCH")
 
+    def test_one_slash_too_many_is_redirected(self):
+        for method, path, status, target in (
+                ("GET", "/health/", 301, "/health"), ("GET", "/route/?intranet=1", 301, "/route?intranet=1"),
+                ("POST", "/user/token/", 307, "/user/token")):
+            found, headers, body = call(method, path, {} if method == "POST" else None)
+            self.assertEqual((found, headers.get("location"), body), (status, target, b""), path)
+        for method, path in (("GET", "/user/token/"), ("GET", "//health/"), ("GET", "/health//"), ("GET", "/")):
+            self.assertEqual(call(method, path)[0], 404, path)
+
+    def test_queries_are_read_as_version_2_reads_them(self):
+        def limit(query):
+            return json.loads(call("GET", "/connz?" + query)[2])["limit"]
+        for query in ("limit=7", "limit=%37", "%6cimit=7", "limit=7&limit=8", "limit=%2B07", "x=1;y=2&limit=7",
+                      "limit=%zz&limit=7", "&&limit=7"):
+            self.assertEqual(limit(query), 7, query)
+        for query in ("limit=true", "limit=+7", "limit=7%zz", "limit=7;x=2", "limit=0&limit=7", "limit=7.0",
+                      "Limit=7", "limit=-7", "limit", "limit="):
+            self.assertEqual(limit(query), 20, query)
+        for query, status in (("node_id=-1", 200), ("node_id=x", 200), ("node_id=0", 200), ("node_id=77", 400),
+                              ("node_id=99999999999999999999999", 400)):
+            for path in ("/connz", "/varz", "/tags", "/plugins"):
+                self.assertEqual(call("GET", "%s?%s" % (path, query))[0], status, (path, query))
+        page = json.loads(call("GET", "/connz?limit=%s&offset=-3&uid=%%20" % ("9" * 30))[2])
+        self.assertEqual((page["limit"], page["offset"]), (2 ** 63 - 1, 0))
+        body = {"from_uid": "hp1", "channel_id": "hpq", "channel_type": 255, "payload": "eA=="}
+        self.assertEqual(call("POST", "/message/send", body)[0], 200)
+        for number in ("255", "256", "9" * 30):
+            answer = call("GET", "/channel/max_message_seq?channel_id=hpq&channel_type=" + number)[2]
+            self.assertEqual(json.loads(answer), {"message_seq": 1}, number)
+
     def test_head_has_no_body(self):
         self.assertEqual(call("HEAD", "/health")[2], b"")
 
@@ -89,6 +119,44 @@ class Protocol(unittest.TestCase):
         self.check_decode("/channel/info", b"{", "数据格式有误！", JSON)
         self.check_decode("/message/send", b"", "EOF", PLAIN)
         self.check_decode("/route/batch", b"{}", "数据格式有误！", PLAIN)
+
+    def test_a_body_that_ends_too_early_is_an_unexpected_eof(self):
+        whole = b'{"uid":"a\\u00e9","token":"b","device_flag":-1.5e+3,"x":[true,false,null]}'
+        for n in range(1, len(whole)):
+            answer = json.loads(call("POST", "/user/token", whole[:n])[2])
+            self.assertEqual(answer["msg"], "unexpected EOF", whole[:n])
+        for bad in (b'{"uid":trux', b'{"uid":nulls}', b'{"uid":-x', b'x', b'{"uid":tru}'):
+            answer = json.loads(call("POST", "/user/token", bad)[2])
+            self.assertNotEqual(answer["msg"], "unexpected EOF", bad)
+
+    def test_members_that_a_route_does_not_know_may_be_anything(self):
+        odd = {"zzz": [{"a": 1}], "Reset2": True}
+        channel = {"channel_id": "hpx", "channel_type": 2}
+        for path, body in (
+                ("/channel", {**channel, "uids": 5, "temp_subscriber": "x", "purge": {}}),
+                ("/channel/info", {**channel, "subscribers": "x", "reset": "y", "uids": 1}),
+                ("/channel/subscriber_add", {**channel, "subscribers": ["a"], "uids": 1, "ban": "x"}),
+                ("/channel/subscriber_remove", {**channel, "subscribers": ["a"], "uids": 1, "large": "x"}),
+                ("/channel/subscriber_remove_all", {**channel, "subscribers": 1, "uids": 1, "reset": ""}),
+                ("/tmpchannel/subscriber_set", {"channel_id": "hpt", "uids": ["a"], "channel_type": "x"}),
+                ("/channel/blacklist_add", {**channel, "uids": ["a"], "subscribers": "q", "ban": "q"}),
+                ("/channel/whitelist_set", {**channel, "uids": ["a"], "subscribers": "q", "reset": "q"}),
+                ("/channel/whitelist_remove_all", {**channel, "uids": "q", "subscribers": 1}),
+                ("/channel/delete", {**channel, "subscribers": 5, "ban": "q", "uids": {}}),
+                ("/message/sendbatch", {"from_uid": "hp1", "subscribers": ["hp2"], "payload": "eA==",
+                                        "channel_id": 5, "channel_type": "x", "is_stream": [], "wait": "x"}),
+                ("/message/sync", {"uid": "hp1", "last_message_seq": "x", "channel_id": 1}),
+                ("/message/syncack", {"uid": "hp1", "last_message_seq": 1, "limit": "x", "message_seq": "x"}),
+                ("/conversation/channels", {"uid": "hp1", "channel_id": 1, "unread": "x"}),
+                ("/conversations/clearUnread", {**channel, "uid": "hp1", "unread": "x"}),
+                ("/conversations/setUnread", {**channel, "uid": "hp1", "message_seq": "x"}),
+                ("/conversations/delete", {**channel, "uid": "hp1", "message_seq": "x", "unread": []})):
+            status, _, answer = call("POST", path, {**body, **odd})
+            self.assertEqual(status, 200, (path, answer))
+        for path, body in (("/conversations/clearUnread", {**channel, "uid": "hp1", "message_seq": 2 ** 32}),
+                           ("/message/eventsync", {**channel, "client_msg_no": "x", "include_private": 256}),
+                           ("/message/send", send_body(tag_key=5))):
+            self.assertEqual(call("POST", path, body)[0], 400, path)
 
     def test_integers_keep_their_range_and_type(self):
         for value in (b"256", b"-1", b"true", b'"1"', b"1.5", b"1e0", b"99999999999999999999"):
@@ -157,6 +225,24 @@ class Protocol(unittest.TestCase):
         self.assertEqual(call("POST", "/conversation/sync", {})[0], 400)
         self.assertEqual(call("POST", "/conversation/channels", {})[0], 400)
         self.assertEqual(call("GET", "/connz?offset=-1")[0], 200)
+
+    def test_a_blank_number_is_made_and_blank_receivers_are_none(self):
+        numbers = set()
+        for no in ("", "  ", None):
+            answer = json.loads(call("POST", "/message/send", send_body(client_msg_no=no))[2])
+            self.assertRegex(answer["data"]["client_msg_no"], "^[0-9a-f]{32}0$")
+            numbers.add(answer["data"]["message_id"])
+        self.assertEqual(len(numbers), 3)
+        for extra in ({"no_persist": 1}, {}):
+            status, _, body = call("POST", "/message/send", {
+                "payload": "eA==", "subscribers": ["", " "], "header": {"sync_once": 1, **extra}})
+            self.assertEqual((status, json.loads(body)["msg"]), (400, "无法处理发送消息请求！"))
+
+    def test_a_channel_of_type_0_is_read_as_it_is_written(self):
+        self.assertEqual(call("POST", "/message/send", send_body(channel_id="hp0", channel_type=0))[0], 200)
+        for body in ({"login_uid": "hp1", "channel_id": "hp0", "channel_type": 0}, {"login_uid": "x", "channel_id": "hp0"}):
+            answer = json.loads(call("POST", "/channel/messagesync", body)[2])
+            self.assertEqual([m["message_seq"] for m in answer["messages"]], [1])
 
     def test_sending_answers_ids_and_sequence(self):
         status, _, body = call("POST", "/message/send", send_body(client_msg_no="hp-%d" % time.time_ns()))

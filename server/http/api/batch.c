@@ -211,7 +211,7 @@ void wk_api_channel_batch(struct wk_req *r)
 {
     const struct wk_field field = {
         "channels",        WK_FIELD_OBJECTS,        offsetof(struct batch, channels),
-        wk_channel_fields, wk_channel_fields_count, sizeof(struct wk_channel_body)};
+        wk_channel_fields, WK_CHANNEL_FIELDS,       sizeof(struct wk_channel_body)};
     struct batch *s = begin(r, &field, "channelBatchReq");
 
     if (!s || !wk_decode_at_most(r, "channels", s->channels.n, ITEMS_MAX))

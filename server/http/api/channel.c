@@ -34,7 +34,7 @@ void wk_api_channel(struct wk_req *r)
         wk_answer_code(r, WKIM_ENOMEM, NULL);
         return;
     }
-    if (wk_channel_body_decode(r, b) != WKIM_OK)
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_CREATE, b) != WKIM_OK)
         return;
     const char *problem = wk_channel_body_problem(b);
 
@@ -54,7 +54,7 @@ void wk_api_channel_info(struct wk_req *r)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK)
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_INFO, &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.channel_id)) {
         wk_answer_error(r, WK_ID_BLANK);
@@ -134,7 +134,7 @@ void wk_api_channel_delete(struct wk_req *r)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK)
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_DELETE, &b) != WKIM_OK)
         return;
     if (b.channel_type == WKIM_CHANNEL_PERSON) {
         wk_answer_error(r, WK_PERSON_NO);
@@ -179,7 +179,8 @@ void wk_api_subscriber_add(struct wk_req *r)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK || !check_subscribers(r, &b))
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_SUBSCRIBERS, &b) != WKIM_OK ||
+        !check_subscribers(r, &b))
         return;
     if (b.temp_subscriber == 1) {
         wk_answer_error(r, "新版本临时订阅者已不支持！");
@@ -194,7 +195,8 @@ void wk_api_subscriber_remove(struct wk_req *r)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK || !check_subscribers(r, &b))
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_SUBSCRIBERS, &b) != WKIM_OK ||
+        !check_subscribers(r, &b))
         return;
     wk_channel_list_start(r, WKIM_LIST_SUBSCRIBER, WKIM_LIST_REMOVE, &b, &b.subscribers);
 }
@@ -203,7 +205,7 @@ void wk_api_subscriber_remove_all(struct wk_req *r)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK)
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_NAME, &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.channel_id)) {
         wk_answer_error(r, WK_ID_EMPTY);
@@ -223,7 +225,7 @@ void wk_api_tmpchannel_set(struct wk_req *r)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK)
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_TEMPORARY, &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.channel_id)) {
         wk_answer_error(r, WK_ID_EMPTY);

@@ -8,13 +8,41 @@
 #include <stddef.h>
 
 #define F(name, kind) WK_FIELD(struct wk_channel_body, name, kind)
-const struct wk_field wk_channel_fields[] = {
-    F(channel_id, STR),     F(channel_type, U8), F(subscribers, STRS),    F(uids, STRS),
-    F(large, I64),          F(ban, I64),         F(disband, I64),         F(send_ban, I64),
-    F(allow_stranger, I64), F(reset, I64),       F(temp_subscriber, I64), F(purge, I64),
+/* The flags are followed by what only a creation has. */
+#define INFO_FIELDS 7
+const struct wk_field wk_channel_fields[WK_CHANNEL_FIELDS] = {
+    F(channel_id, STR),     F(channel_type, U8), F(large, I64),
+    F(ban, I64),            F(disband, I64),     F(send_ban, I64),
+    F(allow_stranger, I64), F(reset, I64),       F(subscribers, STRS),
+};
+static const struct wk_field delete_fields[] = {
+    F(channel_id, STR),
+    F(channel_type, U8),
+    F(purge, I64),
+};
+static const struct wk_field subscriber_fields[] = {
+    F(channel_id, STR),      F(channel_type, U8),  F(reset, I64),
+    F(temp_subscriber, I64), F(subscribers, STRS),
+};
+static const struct wk_field uid_fields[] = {
+    F(channel_type, U8),
+    F(channel_id, STR),
+    F(uids, STRS),
 };
 #undef F
-const size_t wk_channel_fields_count = WK_COUNT(wk_channel_fields);
+
+static const struct {
+    const struct wk_field *fields;
+    size_t n;
+} bodies[] = {
+    [WK_CHANNEL_BODY_NAME] = {wk_channel_fields, 2},
+    [WK_CHANNEL_BODY_INFO] = {wk_channel_fields, INFO_FIELDS},
+    [WK_CHANNEL_BODY_CREATE] = {wk_channel_fields, WK_CHANNEL_FIELDS},
+    [WK_CHANNEL_BODY_DELETE] = {delete_fields, WK_COUNT(delete_fields)},
+    [WK_CHANNEL_BODY_SUBSCRIBERS] = {subscriber_fields, WK_COUNT(subscriber_fields)},
+    [WK_CHANNEL_BODY_UIDS] = {uid_fields, WK_COUNT(uid_fields)},
+    [WK_CHANNEL_BODY_TEMPORARY] = {uid_fields + 1, WK_COUNT(uid_fields) - 1},
+};
 
 const struct wk_field wk_channel_name_fields[WK_CHANNEL_NAME_FIELDS] = {
     WK_FIELD(struct wk_channel_name, channel_id, STR),
@@ -34,9 +62,10 @@ wkim_channel_pos *wk_channel_positions(struct wk_req *r, const struct wk_objects
     return p;
 }
 
-int wk_channel_body_decode(struct wk_req *r, struct wk_channel_body *b)
+int wk_channel_body_decode(struct wk_req *r, enum wk_channel_body_kind kind,
+                           struct wk_channel_body *b)
 {
-    return wk_decode_object(r, "channelReq", wk_channel_fields, wk_channel_fields_count, b);
+    return wk_decode_object(r, "channelReq", bodies[kind].fields, bodies[kind].n, b);
 }
 
 const char *wk_channel_body_problem(const struct wk_channel_body *b)

@@ -20,8 +20,20 @@ struct wk_channel_body {
     uint8_t channel_type;
 };
 
+/* Which members a route knows; it ignores the others, whatever they are. */
+enum wk_channel_body_kind {
+    WK_CHANNEL_BODY_NAME,        /* channel_id, channel_type: of all but the last */
+    WK_CHANNEL_BODY_INFO,        /* and flags */
+    WK_CHANNEL_BODY_CREATE,      /* and flags, reset, subscribers */
+    WK_CHANNEL_BODY_DELETE,      /* and purge */
+    WK_CHANNEL_BODY_SUBSCRIBERS, /* and reset, temp_subscriber, subscribers */
+    WK_CHANNEL_BODY_UIDS,        /* and uids */
+    WK_CHANNEL_BODY_TEMPORARY    /* channel_id, uids */
+};
+
 /* WKIM_OK, or the request has been answered. */
-int wk_channel_body_decode(struct wk_req *r, struct wk_channel_body *b);
+int wk_channel_body_decode(struct wk_req *r, enum wk_channel_body_kind kind,
+                           struct wk_channel_body *b);
 /* A channel as lists of channels name it. */
 struct wk_channel_name {
     wkim_slice channel_id;
@@ -38,8 +50,9 @@ wkim_channel_pos *wk_channel_positions(struct wk_req *r, const struct wk_objects
 /* What is wrong with a channel to be created, NULL: nothing. */
 const char *wk_channel_body_problem(const struct wk_channel_body *b);
 uint32_t wk_channel_body_flags(const struct wk_channel_body *b); /* WKIM_CHANNEL_* */
-extern const struct wk_field wk_channel_fields[];
-extern const size_t wk_channel_fields_count;
+/* Of a channel that is created. */
+#define WK_CHANNEL_FIELDS 9
+extern const struct wk_field wk_channel_fields[WK_CHANNEL_FIELDS];
 /* Start a change of a list; its answer is the OK object. */
 void wk_channel_list_start(struct wk_req *r, int list, int op, const struct wk_channel_body *b,
                            const struct wk_strs *uids);

@@ -21,10 +21,13 @@ struct cmd_body {
 };
 
 #define F(name, kind) WK_FIELD(struct cmd_body, name, kind)
-static const struct wk_field cmd_fields[] = {
+static const struct wk_field sync_fields[] = {
     F(uid, STR),
     F(limit, I64),
     F(message_seq, U64),
+};
+static const struct wk_field ack_fields[] = {
+    F(uid, STR),
     F(last_message_seq, U64),
 };
 static const struct wk_field bind_fields[] = {
@@ -85,7 +88,7 @@ void wk_api_cmd_sync(struct wk_req *r)
         return;
     }
     r->state = b;
-    if (wk_decode_object(r, "syncReq", cmd_fields, WK_COUNT(cmd_fields), b) != WKIM_OK)
+    if (wk_decode_object(r, "syncReq", sync_fields, WK_COUNT(sync_fields), b) != WKIM_OK)
         return;
     if (wk_text_blank(b->uid)) {
         wk_answer_error(r, "用户uid不能为空！");
@@ -109,7 +112,7 @@ void wk_api_cmd_syncack(struct wk_req *r)
         wk_answer_ok(r);
         return;
     }
-    if (wk_decode_object(r, "syncackReq", cmd_fields, WK_COUNT(cmd_fields), &b) != WKIM_OK)
+    if (wk_decode_object(r, "syncackReq", ack_fields, WK_COUNT(ack_fields), &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.uid)) {
         wk_answer_error(r, "用户UID不能为空！");

@@ -154,12 +154,11 @@ void wk_connz_put(struct wk_jsonbuf *b, const json_t *rows)
     free(text);
 }
 
-int wk_connz_is_self(struct wk_req *r, int64_t node_id)
+int wk_connz_is_self(struct wk_req *r, uint64_t node_id)
 {
     wkim_node_stats s = {.size = sizeof(s)};
 
-    return wkim_node_stats_get(wk_req_node(r), &s) == WKIM_OK && node_id >= 0 &&
-           (uint64_t)node_id == s.node_id;
+    return wkim_node_stats_get(wk_req_node(r), &s) == WKIM_OK && node_id == s.node_id;
 }
 
 static void on_connz(struct wk_call *c, const wkim_reply *reply)
@@ -200,7 +199,8 @@ static void on_connz(struct wk_call *c, const wkim_reply *reply)
 
 void wk_api_connz(struct wk_req *r)
 {
-    int64_t node = wk_req_query_i64(r, "node_id");
+    uint64_t node = wk_req_query_u64(r, "node_id");
+    wkim_slice uid = wk_req_query(r, "uid");
 
     if (node && !wk_connz_is_self(r, node)) {
         wk_answer_error(r, "节点不存在！");
@@ -208,7 +208,8 @@ void wk_api_connz(struct wk_req *r)
     }
     wk_req_call(
         &r->call, on_connz,
-        wkim_node_connections(wk_req_node(r), wk_req_query(r, "uid"), wk_req_queue(r), &r->call));
+        wkim_node_connections(wk_req_node(r), wk_text_blank(uid) ? (wkim_slice){NULL, 0} : uid,
+                              wk_req_queue(r), &r->call));
 }
 
 struct conn_body {
@@ -232,7 +233,7 @@ static void drop_connection(struct wk_req *r, int silent)
 
     if (wk_decode_object(r, "connReq", conn_fields, WK_COUNT(conn_fields), &b) != WKIM_OK)
         return;
-    if (b.op_node_id && !wk_connz_is_self(r, (int64_t)b.op_node_id))
+    if (b.op_node_id && !wk_connz_is_self(r, b.op_node_id))
         wk_answer_error(r, "node not found");
     else if (b.conn_id == 0)
         wk_answer_error(r, "conn_id is 0");

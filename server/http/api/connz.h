@@ -15,6 +15,6 @@ void wk_connz_cut(json_t *rows, size_t offset, size_t limit);
 /* Without the members that only /connz shows. */
 void wk_connz_strip(json_t *rows);
 void wk_connz_put(struct wk_jsonbuf *b, const json_t *rows);
-int wk_connz_is_self(struct wk_req *r, int64_t node_id);
+int wk_connz_is_self(struct wk_req *r, uint64_t node_id);
 
 #endif

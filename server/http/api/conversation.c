@@ -25,7 +25,7 @@ struct sync_body {
 struct channel_body {
     wkim_slice uid, channel_id;
     int64_t unread;
-    uint64_t message_seq;
+    uint32_t message_seq; /* of no use: the newest message is what is read */
     uint8_t channel_type;
 };
 
@@ -43,8 +43,23 @@ static const struct wk_field sync_channels_fields[] = {
 #undef F
 
 #define F(name, kind) WK_FIELD(struct channel_body, name, kind)
+/* One more than the three that all have, for two routes. */
 static const struct wk_field channel_fields[] = {
-    F(uid, STR), F(channel_id, STR), F(channel_type, U8), F(message_seq, U64), F(unread, I64),
+    F(uid, STR),
+    F(channel_id, STR),
+    F(channel_type, U8),
+};
+static const struct wk_field clear_fields[] = {
+    F(uid, STR),
+    F(channel_id, STR),
+    F(channel_type, U8),
+    F(message_seq, U32),
+};
+static const struct wk_field unread_fields[] = {
+    F(uid, STR),
+    F(channel_id, STR),
+    F(channel_type, U8),
+    F(unread, I64),
 };
 #undef F
 
@@ -179,8 +194,7 @@ void wk_api_conversation_channels(struct wk_req *r)
 {
     struct channel_body b = {0};
 
-    if (wk_decode_object(r, "conversationChannelsReq", channel_fields, WK_COUNT(channel_fields),
-                         &b) != WKIM_OK)
+    if (wk_decode_object(r, "conversationChannelsReq", channel_fields, 1, &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.uid)) {
         wk_answer_error(r, UID_EMPTY);
@@ -190,14 +204,9 @@ void wk_api_conversation_channels(struct wk_req *r)
                 wkim_conversation_channels(wk_req_node(r), b.uid, wk_req_queue(r), &r->call));
 }
 
-/* Body and checks of the three routes that change one conversation; each has its own uid text. */
-static int decode_channel(struct wk_req *r, const char *type, const char *uid_text,
-                          struct channel_body *b)
+/* Checks of the routes that change one conversation; each has its own uid text. */
+static int check_channel(struct wk_req *r, const char *uid_text, const struct channel_body *b)
 {
-    int rc = wk_decode_object(r, type, channel_fields, WK_COUNT(channel_fields), b);
-
-    if (rc != WKIM_OK)
-        return rc;
     if (wk_text_blank(b->uid)) {
         wk_answer_error(r, uid_text);
         return WKIM_EINVAL;
@@ -222,7 +231,9 @@ void wk_api_clear_unread(struct wk_req *r)
 {
     struct channel_body b = {0};
 
-    if (decode_channel(r, "clearConversationUnreadReq", UID_EMPTY, &b) != WKIM_OK)
+    if (wk_decode_object(r, "clearConversationUnreadReq", clear_fields, WK_COUNT(clear_fields),
+                         &b) != WKIM_OK ||
+        check_channel(r, UID_EMPTY, &b) != WKIM_OK)
         return;
     wk_req_call(&r->call, on_changed,
                 wkim_conversation_clear_unread(wk_req_node(r), b.uid, b.channel_id, b.channel_type,
@@ -233,7 +244,9 @@ void wk_api_set_unread(struct wk_req *r)
 {
     struct channel_body b = {0};
 
-    if (decode_channel(r, "setUnreadReq", "UID cannot be empty", &b) != WKIM_OK)
+    if (wk_decode_object(r, "setUnreadReq", unread_fields, WK_COUNT(unread_fields), &b) !=
+            WKIM_OK ||
+        check_channel(r, "UID cannot be empty", &b) != WKIM_OK)
         return;
     wk_req_call(&r->call, on_changed,
                 wkim_conversation_set_unread(wk_req_node(r), b.uid, b.channel_id, b.channel_type,
@@ -245,7 +258,9 @@ void wk_api_conversation_delete(struct wk_req *r)
 {
     struct channel_body b = {0};
 
-    if (decode_channel(r, "deleteConversationReq", "Uid cannot be empty", &b) != WKIM_OK)
+    if (wk_decode_object(r, "deleteConversationReq", channel_fields, WK_COUNT(channel_fields),
+                         &b) != WKIM_OK ||
+        check_channel(r, "Uid cannot be empty", &b) != WKIM_OK)
         return;
     wk_req_call(&r->call, on_changed,
                 wkim_conversation_delete(wk_req_node(r), b.uid, b.channel_id, b.channel_type,
@@ -256,7 +271,9 @@ void wk_api_conversation_activate(struct wk_req *r)
 {
     struct channel_body b = {0};
 
-    if (decode_channel(r, "activateConversationReq", UID_EMPTY, &b) != WKIM_OK)
+    if (wk_decode_object(r, "activateConversationReq", channel_fields, WK_COUNT(channel_fields),
+                         &b) != WKIM_OK ||
+        check_channel(r, UID_EMPTY, &b) != WKIM_OK)
         return;
     wk_req_call(&r->call, wk_answer_then_ok,
                 wkim_conversation_activate(wk_req_node(r), b.uid, b.channel_id, b.channel_type,

@@ -17,9 +17,9 @@
 
 struct event_body {
     wkim_slice channel_id, from_uid, client_msg_no, event_id, event_type, event_key, visibility;
-    int64_t message_id, occurred_at, limit, include_private;
+    int64_t message_id, occurred_at, limit;
     uint64_t from_msg_event_seq;
-    uint8_t channel_type;
+    uint8_t channel_type, include_private;
 };
 
 #define F(name, kind) WK_FIELD(struct event_body, name, kind)
@@ -31,7 +31,7 @@ static const struct wk_field event_fields[] = {
 static const struct wk_field sync_fields[] = {
     F(channel_id, STR), F(channel_type, U8), F(from_uid, STR),
     F(client_msg_no, STR), F(event_key, STR), F(from_msg_event_seq, U64),
-    F(limit, I64), F(include_private, I64),
+    F(limit, I64), F(include_private, U8),
 };
 #undef F
 

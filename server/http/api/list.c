@@ -13,7 +13,7 @@ static void change(struct wk_req *r, int list, int op)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK)
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_UIDS, &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.channel_id))
         wk_answer_error(r, WK_ID_EMPTY);
@@ -31,7 +31,7 @@ static void set(struct wk_req *r, int list)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK)
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_UIDS, &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.channel_id))
         wk_answer_error(r, WK_ID_BLANK);
@@ -47,7 +47,7 @@ static void clear(struct wk_req *r, int list)
 {
     struct wk_channel_body b = {0};
 
-    if (wk_channel_body_decode(r, &b) != WKIM_OK)
+    if (wk_channel_body_decode(r, WK_CHANNEL_BODY_NAME, &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.channel_id))
         wk_answer_error(r, WK_ID_EMPTY);
@@ -304,9 +304,8 @@ void wk_api_subscribers(struct wk_req *r)
 
 static void cluster_list(struct wk_req *r, int list)
 {
-    uint64_t type = 0;
+    uint64_t type = wk_text_query_u64(r->params[1]);
 
-    wk_text_u64(r->params[1], &type);
     read_list(r, list, SHAPE_UIDS, NULL, r->params[0], type > 255 ? 255 : (uint8_t)type);
 }
 

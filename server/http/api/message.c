@@ -22,6 +22,7 @@ struct send_header {
 struct send_body {
     struct send_header header;
     wkim_slice client_msg_no, from_uid, channel_id, device_id, topic, payload;
+    wkim_slice tag_key; /* between nodes of the reference; of no use here */
     struct wk_strs subscribers;
     int64_t is_stream, no_persist, red_dot, sync_once, wait;
     uint32_t expire;
@@ -40,21 +41,23 @@ static const struct wk_field send_fields[] = {
      WK_COUNT(header_fields), 0},
     F(client_msg_no, STR),
     F(from_uid, STR),
-    F(channel_id, STR),
-    F(channel_type, U8),
-    F(expire, U32),
     F(subscribers, STRS),
     F(payload, BYTES),
-    F(is_stream, I64),
+    F(expire, U32),
     F(topic, STR),
     F(setting, U8),
     F(no_persist, I64),
     F(red_dot, I64),
     F(sync_once, I64),
+    F(channel_id, STR),
+    F(channel_type, U8),
+    F(is_stream, I64),
+    F(tag_key, STR),
     F(device_id, STR),
     F(wait, I64),
 };
 #undef F
+#define BATCH_FIELDS 11 /* the first of them; a batch ignores the others */
 
 static const char *reason_text(int reason)
 {
@@ -222,13 +225,19 @@ static void send_async(struct wk_req *r, wkim_send *s, int to_channel)
     wk_answer_json(r, &b);
 }
 
+/* Blank is as good as absent: the number is made. */
+static wkim_slice unless_blank(wkim_slice s)
+{
+    return wk_text_blank(s) ? (wkim_slice){NULL, 0} : s;
+}
+
 static wkim_send send_of(const struct send_body *b)
 {
     return (wkim_send){.size = sizeof(wkim_send),
-                       .from_uid = wk_text_blank(b->from_uid) ? (wkim_slice){NULL, 0} : b->from_uid,
+                       .from_uid = unless_blank(b->from_uid),
                        .channel_id = b->channel_id,
                        .channel_type = b->channel_type,
-                       .client_msg_no = b->client_msg_no,
+                       .client_msg_no = unless_blank(b->client_msg_no),
                        .topic = b->topic,
                        .device_id = b->device_id,
                        .payload = b->payload,
@@ -252,6 +261,8 @@ void wk_api_message_send(struct wk_req *r)
     }
     int has_channel = !wk_text_blank(b.channel_id);
 
+    if (!has_channel)
+        wk_strs_drop_blank(&b.subscribers);
     if (has_channel == (b.subscribers.n > 0) ||
         (!has_channel && !(flags_of(&b) & WKIM_FLAG_SYNC_ONCE))) {
         wk_answer_error(r, "无法处理发送消息请求！");
@@ -265,7 +276,6 @@ void wk_api_message_send(struct wk_req *r)
 
     if (!has_channel) {
         s.channel_id = (wkim_slice){NULL, 0};
-        wk_strs_drop_blank(&b.subscribers);
         s.subscribers = b.subscribers.p;
         s.n_subscribers = b.subscribers.n;
     }
@@ -371,8 +381,7 @@ void wk_api_message_sendbatch(struct wk_req *r)
         wk_answer_code(r, WKIM_ENOMEM, NULL);
         return;
     }
-    if (wk_decode_object(r, "messageSendBatchReq", send_fields, WK_COUNT(send_fields), &s->body) !=
-        WKIM_OK)
+    if (wk_decode_object(r, "messageSendBatchReq", send_fields, BATCH_FIELDS, &s->body) != WKIM_OK)
         return;
     size_t n = s->body.subscribers.n;
 

@@ -16,12 +16,12 @@
 
 struct plugin_body {
     wkim_slice uid, plugin_no;
-    int64_t node_id;
+    uint64_t node_id;
 };
 
 #define F(name, kind) WK_FIELD(struct plugin_body, name, kind)
 static const struct wk_field bind_fields[] = {F(uid, STR), F(plugin_no, STR)};
-static const struct wk_field node_fields[] = {F(plugin_no, STR), F(node_id, I64)};
+static const struct wk_field node_fields[] = {F(plugin_no, STR), F(node_id, U64)};
 #undef F
 
 /* HTTP 400 around a status of its own, as plugin errors are told. */
@@ -37,7 +37,7 @@ static void plugin_not_found(struct wk_req *r)
 /* 1: answered, this is about a node that is not here. */
 static int is_other_node(struct wk_req *r)
 {
-    int64_t node = wk_req_query_i64(r, "node_id");
+    uint64_t node = wk_req_query_u64(r, "node_id");
 
     if (!node || wk_connz_is_self(r, node))
         return 0;

@@ -110,11 +110,10 @@ void wk_api_messagesync(struct wk_req *r)
 
     if (!s)
         return;
-    /* Here a person channel is named by its peer only, an agent channel by its stored id only, and
-     * no channel has type 0. */
+    /* Here a person channel is named by its peer only, an agent channel by its stored id only. */
     int stored = wk_text_special(b.channel_id);
 
-    if (b.channel_type == 0 || (b.channel_type == WKIM_CHANNEL_PERSON && stored) ||
+    if ((b.channel_type == WKIM_CHANNEL_PERSON && stored) ||
         (b.channel_type == WKIM_CHANNEL_AGENT && !stored)) {
         answer_range(r, s, NULL);
         return;

@@ -200,7 +200,7 @@ static void on_varz_conns(struct wk_call *c, const wkim_reply *reply)
 
 void wk_api_varz(struct wk_req *r)
 {
-    int64_t node = wk_req_query_i64(r, "node_id");
+    uint64_t node = wk_req_query_u64(r, "node_id");
 
     if (node && !wk_connz_is_self(r, node))
         wk_answer_error(r, "node not found");

@@ -16,7 +16,7 @@
 
 struct tag_body {
     wkim_slice tag_key, channel_id;
-    int64_t node_id;
+    uint64_t node_id;
     uint8_t channel_type;
 };
 
@@ -25,7 +25,7 @@ static const struct wk_field tag_fields[] = {
     F(tag_key, STR),
     F(channel_id, STR),
     F(channel_type, U8),
-    F(node_id, I64),
+    F(node_id, U64),
 };
 #undef F
 
@@ -178,7 +178,7 @@ static void on_tags(struct wk_call *c, const wkim_reply *reply)
     json_decref(rows);
 }
 
-static int is_other_node(struct wk_req *r, int64_t node)
+static int is_other_node(struct wk_req *r, uint64_t node)
 {
     if (!node || wk_connz_is_self(r, node))
         return 0;
@@ -205,7 +205,7 @@ void wk_api_tag(struct wk_req *r)
 
 void wk_api_tags(struct wk_req *r)
 {
-    if (!is_other_node(r, wk_req_query_i64(r, "node_id")))
+    if (!is_other_node(r, wk_req_query_u64(r, "node_id")))
         ask(r, on_tags);
 }
 

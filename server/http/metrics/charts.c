@@ -271,7 +271,8 @@ static void answer(struct wk_req *r, enum chart chart)
 {
     const struct wk_charts *c = r->thread->http->charts;
     wkim_node_stats s = {.size = sizeof(s)};
-    int64_t latest = wk_req_query_i64(r, "latest"), node = wk_req_query_i64(r, "node_id"), last = 0;
+    int64_t latest = wk_req_query_i64(r, "latest"), last = 0;
+    uint64_t node = wk_req_query_u64(r, "node_id");
     struct wk_jsonbuf b;
 
     if (!(*wk_req_options(r)->token && wk_auth_allows(r)) && !wk_auth_user(r)) {
@@ -285,7 +286,7 @@ static void answer(struct wk_req *r, enum chart chart)
     (void)wkim_node_stats_get(wk_req_node(r), &s);
     wk_jsonbuf_init(&b);
     wk_jsonbuf_char(&b, '[');
-    for (size_t i = 0; i < ring->n && (node == 0 || (uint64_t)node == s.node_id); i++) {
+    for (size_t i = 0; i < ring->n && (node == 0 || node == s.node_id); i++) {
         int64_t at = nth(ring, i)->at_s;
 
         if (at == 0 || at < from || at - last < latest / POINTS)

@@ -40,6 +40,33 @@ static void bad_base64_names_the_offset(void **state)
     check_base64("=", "", -1);
 }
 
+static void numbers_of_a_query_are_never_refused(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t u;
+        int64_t i;
+    } cases[] = {
+        {"", 0, 0},
+        {"x", 0, 0},
+        {"7x", 0, 0},
+        {"-", 0, 0},
+        {"0012", 12, 12},
+        {"+7", 0, 7},
+        {"-7", 0, -7},
+        {"18446744073709551615", UINT64_MAX, INT64_MAX},
+        {"99999999999999999999", UINT64_MAX, INT64_MAX},
+        {"-99999999999999999999", 0, INT64_MIN},
+        {"+9223372036854775808", 0, INT64_MAX},
+    };
+
+    (void)state;
+    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+        assert_true(wk_text_query_u64(wk_text_slice(cases[n].text)) == cases[n].u);
+        assert_true(wk_text_query_i64(wk_text_slice(cases[n].text)) == cases[n].i);
+    }
+}
+
 static void numbers_parse_whole_or_not_at_all(void **state)
 {
     uint64_t u = 7;
@@ -100,7 +127,8 @@ static void uptimes_are_written_from_the_largest_unit(void **state)
     static const struct {
         uint64_t seconds;
         const char *text;
-    } cases[] = {{0, "0s"}, {59, "59s"}, {61, "1m1s"}, {3723, "1h2m3s"}, {90061, "1d1h1m1s"}};
+    } cases[] = {{0, "0s"}, {59, "59s"}, {61, "1m1s"}, {3723, "1h2m3s"}, {90061, "1d1h1m1s"},
+                 {31626061, "1y1d1h1m1s"}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -140,6 +168,7 @@ int main(void)
         cmocka_unit_test(base64_needs_its_padding_and_ignores_line_ends),
         cmocka_unit_test(bad_base64_names_the_offset),
         cmocka_unit_test(numbers_parse_whole_or_not_at_all),
+        cmocka_unit_test(numbers_of_a_query_are_never_refused),
         cmocka_unit_test(percent_escapes_are_decoded_and_broken_ones_refused),
         cmocka_unit_test(ids_with_reserved_characters_are_special),
         cmocka_unit_test(uptimes_are_written_from_the_largest_unit),

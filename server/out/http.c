@@ -32,6 +32,7 @@ struct transfer {
     struct curl_slist *headers;
     int whole;   /* the header of the answer came to its end */
     size_t body; /* bytes of the answer's body so far */
+    char error[CURL_ERROR_SIZE];
 };
 
 static void finish(struct transfer *t, int ok, const char *why)
@@ -128,6 +129,7 @@ static int set_options(struct transfer *t, const wkim_hook_request *r)
     if (rc != CURLE_OK)
         return -1;
     (void)curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+    (void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
     (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
     (void)curl_easy_setopt(e, CURLOPT_POST, 1L);
     (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p);
@@ -169,6 +171,15 @@ static void take(struct wk_out_http *o, struct wk_out_job *job)
         finish(t, 0, "out of memory");
 }
 
+/* What libcurl says, with words of the receiver in it, as one line of plain characters. */
+static const char *error_text(struct transfer *t, CURLcode rc)
+{
+    for (char *p = t->error; *p; p++)
+        if (*p < ' ' || *p > '~' || *p == '"' || *p == '\\')
+            *p = '?';
+    return *t->error ? t->error : curl_easy_strerror(rc);
+}
+
 static void read_results(struct wk_out_http *o)
 {
     CURLMsg *m;
@@ -188,7 +199,7 @@ static void read_results(struct wk_out_http *o)
         if (rc == CURLE_OK && !t->whole)
             rc = CURLE_PARTIAL_FILE;
         (void)snprintf(why, sizeof(why), "the receiver answered HTTP status %ld", status);
-        finish(t, t->whole && status == 200, t->whole ? why : curl_easy_strerror(rc));
+        finish(t, t->whole && status == 200, t->whole ? why : error_text(t, rc));
     }
 }
 

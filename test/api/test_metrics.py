@@ -5,6 +5,7 @@ and the values are the truth about what clients did.
 usage: python3 test/api/test_metrics.py        (build/wkim-server; WKIM_SERVER: another one)
 """
 import base64
+import contextlib
 import http.client
 import json
 import math
@@ -318,6 +319,16 @@ class Truth(srv.Running, unittest.TestCase):
             c.close()
         after = scrape(self.server).get("wkim_http_requests_total", method="GET", route="/health", code="2xx")
         self.assertEqual(after - before, 2)
+
+    def test_liveness_and_readiness_are_asked_on_both_ports_without_a_token(self):
+        server = self.serve({"managerToken": "t0ken"})
+        for port in ("http", "manager"):
+            for path, want in (("/health", {"status": "ok"}), ("/healthz", {"status": "ok"}), ("/livez", {"status": "ok"}),
+                               ("/readyz", {"ready": True, "slots": {"ready": 64, "total": 64}})):
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.ports[port], timeout=20)) as c:
+                    c.request("GET", path)
+                    r = c.getresponse()
+                    self.assertEqual((r.status, json.loads(r.read())), (200, want), (port, path))
 
     def test_api_port_serves_it_only_when_told(self):
         self.assertEqual(self.server.call("GET", "/metrics")[0], 404)

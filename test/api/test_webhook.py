@@ -18,6 +18,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -91,7 +92,7 @@ class Receiver:
 
 
 class Server:
-    def __init__(self, root, hook, more=""):
+    def __init__(self, root, hook, more="", scheme="http"):
         self.tcp, self.ws, self.api, self.manager, self.cluster = free_ports(5)
         self.root = root
         self.config = os.path.join(root, "wk.yaml")
@@ -99,9 +100,10 @@ class Server:
             f.write("mode: release\nrootDir: %s\naddr: tcp://127.0.0.1:%d\nwsAddr: ws://127.0.0.1:%d\n"
                     "httpAddr: 127.0.0.1:%d\ndisableEncryption: true\nmanager:\n  addr: 127.0.0.1:%d\n"
                     "demo:\n  on: false\ncluster:\n  addr: tcp://127.0.0.1:%d\n  nodeId: 1001\n"
-                    "webhook:\n  httpAddr: http://127.0.0.1:%d/hook?key=v&event=x\n  secret: %s\n"
+                    "webhook:\n  httpAddr: %s://127.0.0.1:%d/hook?key=v&event=x\n  secret: %s\n"
                     "  msgNotifyEventPushInterval: 50ms\n%s"
-                    % (root, self.tcp, self.ws, self.api, self.manager, self.cluster, hook, SECRET, more))
+                    % (root, self.tcp, self.ws, self.api, self.manager, self.cluster, scheme, hook,
+                       SECRET, more))
         self.process = None
         self.start()
 
@@ -376,7 +378,7 @@ class Webhook(unittest.TestCase):
         answers = [(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % code, "HTTP status %d" % code)
                    for code in (201, 204, 302, 404, 500)]
         answers += [(b"\xde\xad\xbe\xef" * 400, ""), (b"", ""), (b"HTTP/1.1 200 OK\r\nCo", ""),
-                    (b"...", "Timeout was reached"), (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200000, "")]
+                    (b"...", "Operation timed out after 15"), (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200000, "")]
         _, accepted = self.hostile(answers)
         want = {str(i) for i in range(len(answers))}
         self.assertTrue(wait_for(lambda: accepted == want, 30), accepted)
@@ -396,6 +398,19 @@ class Webhook(unittest.TestCase):
         sent = 'wkim_webhook_requests_total{event="msg.notify",result="ok"}'
         self.assertTrue(wait_for(lambda: float(self.server.metrics().get(sent, 0)) >= len(answers), 15), tries)
         self.assertEqual(tries, {str(i): 1 for i in range(len(answers))})
+
+    def test_a_certificate_nobody_vouches_for_is_refused_and_told(self):
+        cert, key = (os.path.join(self.root, n) for n in ("c.pem", "k.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,
+                        "-days", "1", "-subj", "/CN=localhost"], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        self.hook.server.socket = context.wrap_socket(self.hook.server.socket, server_side=True)
+        self.server = s = Server(self.root, self.hook.port, scheme="https")
+        s.send("t1", "t2", 1, "private")
+        log = os.path.join(self.root, "out.log")
+        self.assertTrue(wait_for(lambda: "SSL certificate problem: self" in read(log)), read(log))
+        self.assertEqual(self.hook.requests, [])
 
     def test_given_up_messages_become_dead_letters(self):
         s = self.start("  msgNotifyEventRetryMaxCount: 2\n  focusEvents: [msg.notify]\n")

@@ -31,6 +31,7 @@ struct transfer {
     char *body;
     size_t n, cap, max;
     int too_big;
+    char error[CURL_ERROR_SIZE];
 };
 
 static void finish(struct transfer *t, int status, const void *p, size_t n)
@@ -83,6 +84,8 @@ static int set_options(struct transfer *t, const wkim_hook_request *r)
     if (curl_easy_setopt(e, CURLOPT_URL, t->out->url) != CURLE_OK)
         return -1;
     (void)curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+    (void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
+    (void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip"); /* maxAnswer counts what it becomes */
     (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->out->headers);
     (void)curl_easy_setopt(e, CURLOPT_POST, 1L);
     (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p);
@@ -140,7 +143,7 @@ static void read_results(struct wk_out_source *o)
         if (t->too_big || rc == CURLE_FILESIZE_EXCEEDED)
             give_up(t, "the answer is larger than datasource.maxAnswer");
         else if (rc != CURLE_OK)
-            give_up(t, curl_easy_strerror(rc));
+            give_up(t, *t->error ? t->error : curl_easy_strerror(rc));
         else
             finish(t, (int)status, t->body, t->n);
     }

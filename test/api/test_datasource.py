@@ -4,6 +4,7 @@
 usage: python3 test/api/test_datasource.py        (build/wkim-server; WKIM_SERVER: another one)
 """
 import base64
+import gzip
 import http.client
 import http.server
 import json
@@ -375,6 +376,26 @@ class Hostile(Base):
         self.assertEqual(self.reason(ann, "g"), SUCCESS)
         self.assertEqual(self.reason(odd, "g"), SUCCESS)
         self.assertEqual(self.reason(ann, "n"), NOT_SUBSCRIBER)
+
+    def test_a_packed_answer_is_understood_and_counts_unpacked(self):
+        def packed(value):
+            def answer(handler):
+                text = gzip.compress(value)
+                handler.send_response(200)
+                handler.send_header("Content-Encoding", "gzip")
+                handler.send_header("Content-Length", str(len(text)))
+                handler.end_headers()
+                handler.wfile.write(text)
+            return answer
+
+        self.source.say(("getSubscribers", "g"), packed(b'["ann"]'))
+        self.source.say(("getSubscribers", "bomb"), packed(b"[" + b" " * (64 << 20) + b'"ann"]'))
+        server = self.node(datasource={"maxAnswer": "1MiB"})
+        ann = self.connect(server, "ann")
+        self.assertEqual(self.reason(ann, "g"), SUCCESS)
+        self.assertEqual(self.source.asked[-1][4]["Accept-Encoding"], "gzip")
+        self.assertEqual(self.reason(ann, "bomb"), SYSTEM_ERROR)
+        self.assertIn("maxAnswer", server.tail(400))
 
     def test_a_refused_connection_is_a_failure(self):
         self.source.close()

@@ -103,10 +103,15 @@ static void forget(struct im_slot *is, uint64_t id)
 
 static void execute(struct run *r);
 
+/* The last run of a command answers it. */
+static void answer_command(struct wk_call *call)
+{
+    if (call && --call->stage == 0)
+        wk_call_finish(call);
+}
+
 static void run_finished(struct run *r)
 {
-    struct wk_call *call = r->call;
-
     if (!r->is) { /* the slot was closed meanwhile; its next leader starts from the row */
         wk_blob_unref(r->body);
         wk_free(r);
@@ -117,6 +122,8 @@ static void run_finished(struct run *r)
         execute(r);
         return;
     }
+    struct wk_call *call = r->call;
+
     r->call = NULL;
     if (r->rc != WKIM_OK) {
         /* Still owed; the row stays until it worked. */
@@ -127,8 +134,7 @@ static void run_finished(struct run *r)
         forget(r->is, r->id);
         free_run(r);
     }
-    if (call && --call->stage == 0)
-        wk_call_finish(call);
+    answer_command(call);
 }
 
 static void effect_done(struct wk_call *c)
@@ -393,6 +399,7 @@ void im_outbox_drop_all(struct im_slot *is)
             continue;
         }
         wk_count(&is->count->effects, (uint64_t)-1);
+        answer_command(r->call); /* it is stored; its row tells the next leader what is owed */
         r->call = NULL;
         r->is = NULL; /* its answers still come: the last one frees it */
     }

@@ -85,7 +85,8 @@ static int set_options(struct transfer *t, const wkim_hook_request *r)
         return -1;
     (void)curl_easy_setopt(e, CURLOPT_PRIVATE, t);
     (void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
-    (void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip"); /* maxAnswer counts what it becomes */
+    /* maxAnswer counts what it becomes. */
+    (void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip");
     (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->out->headers);
     (void)curl_easy_setopt(e, CURLOPT_POST, 1L);
     (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p);

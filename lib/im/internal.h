@@ -180,11 +180,14 @@ enum im_round_kind { IM_ROUND_LEFT = 1, IM_ROUND_DEVICE = 2 };
 int im_round_get(struct im_slot *is, enum im_round_kind kind, wkim_slice key, wkim_slice *value);
 int im_round_put(struct im_slot *is, enum im_round_kind kind, wkim_slice key, wkim_slice value);
 void im_round_clear(struct im_slot *is);
-/* read.c: run a read on a reader thread, then finish the call */
+/* steps.c: calls of more than one step.  Run a read on a reader thread, then finish the call. */
 /* reader thread: store and c only */
 typedef void (*im_read_fn)(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_read(struct im_slot *is, struct wk_call *c, im_read_fn run);
 /* Same, but after() runs on the slot's shard instead of finishing. */
 enum wk_call_result im_read_then(struct im_slot *is, struct wk_call *c, im_read_fn run,
                                  void (*after)(struct im_slot *is, struct wk_call *c));
+/* The call goes on as command `op` with these bytes; without memory it ends with WKIM_ENOMEM.  It
+ * is not the caller's any more. */
+void im_propose_next(struct im_slot *is, struct wk_call *c, enum im_op op, struct wk_buf *in_take);
 #endif

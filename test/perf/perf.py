@@ -42,25 +42,6 @@ class Failed(Exception):
     pass
 
 
-def free_ports(count):
-    """Ports nobody listens on, away from those the kernel gives to clients where possible."""
-    first, last = map(int, os.environ.get("WKIM_TEST_PORTS", "28000-28999").split("-"))
-    ports = list(range(first, last + 1))
-    random.SystemRandom().shuffle(ports)
-    found = []
-    for port in ports:
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise Failed("no %d free ports between %d and %d" % (count, first, last))
-
-
 # ---- the machine ------------------------------------------------------------------------------------
 def read(path, default=""):
     try:

@@ -256,21 +256,15 @@ static void answer(struct sync *s)
     if (gen.oom || row.oom || in.oom || c->out.oom)
         s->rc = WKIM_ENOMEM;
     c->code = s->rc;
-    struct wk_blob *blob = propose && s->rc == WKIM_OK ? wk_blob_copy(in.p, in.n) : NULL;
-    if (propose && !blob && s->rc == WKIM_OK)
-        c->code = WKIM_ENOMEM;
     free_sync(s);
     wk_buf_fini(&gen);
     wk_buf_fini(&row);
-    wk_buf_fini(&in);
-    if (!blob) {
-        wk_call_finish(c);
+    if (propose && c->code == WKIM_OK) {
+        im_propose_next(is, c, IM_CMD_HANDED, &in);
         return;
     }
-    wk_blob_unref(c->in);
-    c->in = blob;
-    c->op = IM_CMD_HANDED;
-    wk_slot_propose(is->slot, c);
+    wk_buf_fini(&in);
+    wk_call_finish(c);
 }
 
 static void heads_done(struct wk_scatter *heads)
@@ -445,34 +439,26 @@ static void handed_read(struct im_slot *is, struct wk_call *c)
     struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
     wkim_slice uid = wk_cursor_str(&cur), positions;
     uint64_t number = wk_cursor_u64(&cur), now = wk_cursor_u64(&cur);
-    struct wk_buf b = WK_BUF_INIT;
-    struct wk_blob *in = NULL;
+    struct wk_buf in = WK_BUF_INIT;
 
     if (c->code == WKIM_OK && cur.bad)
         c->code = WKIM_EPROTO;
     if (c->code == WKIM_OK)
         c->code = im_cmd_choose(wk_buf_slice(&c->out), number, &positions);
     if (c->code == WKIM_OK) {
-        wk_buf_str(&b, uid);
-        wk_buf_u8(&b, 0);
-        wk_buf_u64(&b, now);
-        wk_buf_bytes(&b, positions.p, positions.n);
-        in = b.oom ? NULL : wk_blob_copy(b.p, b.n);
-        if (!in)
-            c->code = WKIM_ENOMEM;
+        wk_buf_str(&in, uid);
+        wk_buf_u8(&in, 0);
+        wk_buf_u64(&in, now);
+        wk_buf_bytes(&in, positions.p, positions.n);
+    }
+    wk_buf_fini(&c->out);
+    if (c->code == WKIM_OK) {
+        im_propose_next(is, c, IM_CMD_READ, &in);
+        return;
     }
     if (c->code == WKIM_ENOTFOUND)
         c->code = WKIM_OK; /* nothing was handed out: nothing to acknowledge */
-    wk_buf_fini(&b);
-    wk_buf_fini(&c->out);
-    if (!in) {
-        wk_call_finish(c);
-        return;
-    }
-    wk_blob_unref(c->in);
-    c->in = in;
-    c->op = IM_CMD_READ;
-    wk_slot_propose(is->slot, c);
+    wk_call_finish(c);
 }
 
 enum wk_call_result im_cmd_ack_handle(struct im_slot *is, struct wk_call *c)

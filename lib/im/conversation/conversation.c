@@ -250,22 +250,15 @@ static void asked(struct wk_call *c)
 
     wk_call_fini(c);
     wk_free(a);
-    struct wk_buf b = WK_BUF_INIT;
-    wk_buf_bytes(&b, w->in->p, w->in->n);
-    wk_buf_u64(&b, last);
-    struct wk_blob *in = rc == WKIM_OK && !b.oom ? wk_blob_copy(b.p, b.n) : NULL;
-    if (rc == WKIM_OK && !in)
-        rc = WKIM_ENOMEM;
-    wk_buf_fini(&b);
     if (rc != WKIM_OK) {
         w->code = rc;
         wk_call_finish(w);
         return;
     }
-    wk_blob_unref(w->in);
-    w->in = in;
-    w->op = IM_CONV_POSITION;
-    wk_slot_propose(is->slot, w);
+    struct wk_buf in = WK_BUF_INIT;
+    wk_buf_bytes(&in, w->in->p, w->in->n);
+    wk_buf_u64(&in, last);
+    im_propose_next(is, w, IM_CONV_POSITION, &in);
 }
 
 enum wk_call_result im_conv_move_handle(struct im_slot *is, struct wk_call *c)

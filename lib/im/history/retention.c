@@ -383,21 +383,15 @@ static void delete_read(struct im_slot *is, struct wk_call *c)
 
 static void delete_found(struct im_slot *is, struct wk_call *c)
 {
-    struct wk_blob *in = NULL;
+    struct wk_buf in = c->out;
 
+    c->out = (struct wk_buf)WK_BUF_INIT;
     if (c->code == WKIM_OK && c->number[0]) {
-        in = c->out.oom ? NULL : wk_blob_copy(c->out.p, c->out.n);
-        c->code = in ? WKIM_OK : WKIM_ENOMEM;
-    }
-    wk_buf_fini(&c->out);
-    if (!in) {
-        wk_call_finish(c);
+        im_propose_next(is, c, IM_DROP, &in);
         return;
     }
-    wk_blob_unref(c->in);
-    c->in = in;
-    c->op = IM_DROP;
-    wk_slot_propose(is->slot, c);
+    wk_buf_fini(&in);
+    wk_call_finish(c);
 }
 
 enum wk_call_result im_delete_handle(struct im_slot *is, struct wk_call *c)
@@ -422,16 +416,8 @@ bool im_drop_applied(struct im_slot *is, struct wk_call *c)
         wk_buf_str(&b, no);
     }
     wk_count(&is->count->removed[IM_REMOVED_DELETED], c->number[0]);
-    struct wk_blob *in = b.n && !b.oom ? wk_blob_copy(b.p, b.n) : NULL;
-    if (!in) {
-        c->code = b.n || b.oom ? WKIM_ENOMEM : WKIM_OK;
-        wk_buf_fini(&b);
+    if (!b.n && !b.oom)
         return true;
-    }
-    wk_buf_fini(&b);
-    wk_blob_unref(c->in);
-    c->in = in;
-    c->op = IM_EVENTS_PURGE;
-    wk_slot_propose(is->slot, c);
+    im_propose_next(is, c, IM_EVENTS_PURGE, &b);
     return false;
 }

@@ -1,25 +1,9 @@
 /* Lists of uids against a plain array of flags; who holds a list sees it unchanged. */
-#include "im_test.h"
 #include "base/clock.h"
 #include "im/internal.h"
+#include "im_test.h"
 
 #define UIDS 5000
-
-static struct cl c;
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
 
 static wkim_slice name(unsigned i)
 {
@@ -143,10 +127,10 @@ static void a_change_of_a_held_list_copies_little(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(changes_in_any_order_keep_the_list_sorted, setup, teardown),
-        cmocka_unit_test_setup_teardown(uids_in_order_fill_their_chunks, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_walk_goes_on_behind_any_uid, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_change_of_a_held_list_copies_little, setup, teardown),
+        cmocka_unit_test_setup_teardown(changes_in_any_order_keep_the_list_sorted, fresh, gone),
+        cmocka_unit_test_setup_teardown(uids_in_order_fill_their_chunks, fresh, gone),
+        cmocka_unit_test_setup_teardown(a_walk_goes_on_behind_any_uid, fresh, gone),
+        cmocka_unit_test_setup_teardown(a_change_of_a_held_list_copies_little, fresh, gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,29 +2,6 @@
  * conversations. */
 #include "../im_test.h"
 
-static struct cl c;
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int setup_strict(void **state)
-{
-    (void)state;
-    cl_new(&c, &(struct cl_options){ .strict_allow = true });
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
-
 /* "a b c": uids of a list, from `after` on. */
 static const char *members(uint8_t type, const char *id, uint8_t list, const char *after,
                            uint32_t limit, bool *more)
@@ -202,7 +179,7 @@ static void channels_beyond_the_cache_are_read_again(void **state)
     cl_new(&c, &(struct cl_options){ .slots = 1, .shards = 1, .idle_channels_max = 2 });
     for (int i = 0; i < 20; i++) {
         snprintf(group, sizeof(group), "g%d", i);
-        add_members(&c, group, "u1");
+        add_members(group, "u1");
         assert_int_equal(cl_text(&c, "u1", GROUP, group, "x", NULL), OK);
     }
     for (int i = 0; i < 20; i++) {
@@ -214,7 +191,7 @@ static void channels_beyond_the_cache_are_read_again(void **state)
     }
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
 {
@@ -227,8 +204,8 @@ int main(void)
         T(removing_a_subscriber_removes_its_conversation),
         T(a_set_removes_and_makes_conversations_and_keeps_the_rest),
         T(the_deny_list_takes_the_conversation_and_gives_it_back_as_read),
-        cmocka_unit_test_setup_teardown(a_persons_allow_list_makes_both_conversations, setup_strict,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_persons_allow_list_makes_both_conversations, fresh_strict,
+                                        gone),
         T(a_person_deny_list_takes_the_listed_ones_conversation),
         T(channels_beyond_the_cache_are_read_again),
     };

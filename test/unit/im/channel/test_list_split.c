@@ -3,22 +3,6 @@
 
 #define MANY 3000
 
-static struct cl c;
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
-
 /* uids from, from + step ... below to, in the order of their numbers backwards */
 static int change(uint8_t op, unsigned from, unsigned to, unsigned step)
 {
@@ -114,7 +98,7 @@ static void others_are_served_between_the_pieces(void **state)
     char uid[16];
     (void)state;
 
-    add_members(&c, "h", "ann bob");
+    add_members("h", "ann bob");
     im_channel_key_encode(&b, GROUP, wk_str("g"));
     wk_buf_u8(&b, WK_LIST_SUBSCRIBER);
     wk_buf_u8(&b, WKIM_LIST_ADD);
@@ -167,12 +151,12 @@ static void a_crash_leaves_a_list_that_can_be_completed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(all_are_added_with_their_conversations, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_set_keeps_those_it_names, setup, teardown),
-        cmocka_unit_test_setup_teardown(all_are_removed, setup, teardown),
-        cmocka_unit_test_setup_teardown(others_are_served_between_the_pieces, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_crash_leaves_a_list_that_can_be_completed, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(all_are_added_with_their_conversations, fresh, gone),
+        cmocka_unit_test_setup_teardown(a_set_keeps_those_it_names, fresh, gone),
+        cmocka_unit_test_setup_teardown(all_are_removed, fresh, gone),
+        cmocka_unit_test_setup_teardown(others_are_served_between_the_pieces, fresh, gone),
+        cmocka_unit_test_setup_teardown(a_crash_leaves_a_list_that_can_be_completed, fresh,
+                                        gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

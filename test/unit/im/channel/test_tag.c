@@ -1,22 +1,7 @@
 /* Receiver tags, and which plugins a uid is bound to. */
 #include "../im_test.h"
 
-static struct cl c;
 static char out[4096];
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
 
 static const char *tags(const char *slot_of, const char *key, uint8_t type, const char *id,
                         bool drop)
@@ -44,7 +29,7 @@ static void a_tag_comes_with_a_message_and_shows_the_receivers_with_their_slots(
     (void)state;
     char want[128];
 
-    add_members(&c, "g", "u1 u2 u3");
+    add_members("g", "u1 u2 u3");
     assert_string_equal(tags("g", "", GROUP, "g", false), "");
     say("g");
     say("g");
@@ -58,14 +43,14 @@ static void a_tag_comes_with_a_message_and_shows_the_receivers_with_their_slots(
     snprintf(key, sizeof(key), "%.32s", strstr(out, "\"key\":\"") + 7);
     assert_non_null(strstr(tags("g", key, 0, "", false), want));
     assert_string_equal(tags("g", "0123", 0, "", false), "");
-    add_members(&c, "g", "u4");
+    add_members("g", "u4");
     assert_null(strstr(tags("g", "", GROUP, "g", false), key)); /* another list, another key */
 }
 
 static void a_removed_tag_is_made_again_by_the_next_message(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1 u2");
+    add_members("g", "u1 u2");
     say("g");
     tags("g", "", GROUP, "g", true);
     assert_string_equal(tags("g", "", GROUP, "g", false), "");
@@ -76,7 +61,7 @@ static void a_removed_tag_is_made_again_by_the_next_message(void **state)
 static void a_tag_that_nobody_used_for_long_is_gone(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     say("g");
     cl_advance(&c, 19 * 60 * 1000);
     assert_string_not_equal(tags("g", "", GROUP, "g", false), "");
@@ -144,7 +129,7 @@ static void bindings_are_added_removed_replaced_and_kept(void **state)
     assert_string_equal(plugins("u10", ""), "u10=p9");
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
 {

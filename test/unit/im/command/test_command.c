@@ -1,22 +1,6 @@
 /* Commands for users who are away: who gets them, what an acknowledgement means, what survives. */
 #include "../im_test.h"
 
-static struct cl c;
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
-
 static void command(const char *from, uint8_t type, const char *to, const char *payload)
 {
     struct cl_answer a = cl_send(&c, &(struct cl_send){ .from = from,
@@ -146,9 +130,9 @@ static void an_acknowledgement_means_the_answer_that_ends_with_its_number(void *
 static void members_who_join_later_get_what_is_sent_from_then_on(void **state)
 {
     (void)state;
-    add_members(&c, "g", "ann bob");
+    add_members("g", "ann bob");
     command("ann", GROUP, "g", "c1");
-    add_members(&c, "g", "eve");
+    add_members("g", "eve");
     assert_string_equal(sync_all("eve"), "");
     command("ann", GROUP, "g", "c2");
     assert_string_equal(sync_all("eve"), "c2");
@@ -158,7 +142,7 @@ static void members_who_join_later_get_what_is_sent_from_then_on(void **state)
 static void members_who_left_get_nothing(void **state)
 {
     (void)state;
-    add_members(&c, "g", "ann bob");
+    add_members("g", "ann bob");
     command("ann", GROUP, "g", "c1");
     assert_int_equal(cl_list(&c, GROUP, "g", WK_LIST_SUBSCRIBER, WKIM_LIST_REMOVE, "bob"), WKIM_OK);
     command("ann", GROUP, "g", "c2");
@@ -192,19 +176,19 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(both_of_a_pair_get_a_command_until_they_acknowledge_it,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(commands_make_no_conversation, setup, teardown),
-        cmocka_unit_test_setup_teardown(positions_survive_a_crash, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_acknowledgement_without_a_sync_means_nothing, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(only_what_was_handed_out_is_acknowledged, setup, teardown),
+                                        fresh, gone),
+        cmocka_unit_test_setup_teardown(commands_make_no_conversation, fresh, gone),
+        cmocka_unit_test_setup_teardown(positions_survive_a_crash, fresh, gone),
+        cmocka_unit_test_setup_teardown(an_acknowledgement_without_a_sync_means_nothing, fresh,
+                                        gone),
+        cmocka_unit_test_setup_teardown(only_what_was_handed_out_is_acknowledged, fresh, gone),
         cmocka_unit_test_setup_teardown(
-            an_acknowledgement_means_the_answer_that_ends_with_its_number, setup, teardown),
-        cmocka_unit_test_setup_teardown(members_who_join_later_get_what_is_sent_from_then_on, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(members_who_left_get_nothing, setup, teardown),
+            an_acknowledgement_means_the_answer_that_ends_with_its_number, fresh, gone),
+        cmocka_unit_test_setup_teardown(members_who_join_later_get_what_is_sent_from_then_on, fresh,
+                                        gone),
+        cmocka_unit_test_setup_teardown(members_who_left_get_nothing, fresh, gone),
         cmocka_unit_test_setup_teardown(
-            a_named_list_is_reached_and_its_rows_go_with_the_last_acknowledgement, setup, teardown),
+            a_named_list_is_reached_and_its_rows_go_with_the_last_acknowledgement, fresh, gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

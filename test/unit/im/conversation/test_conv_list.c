@@ -2,7 +2,6 @@
 #include "../im_test.h"
 #include <wkim/conversation.h>
 
-static struct cl c;
 static char next_id[300]; /* where the page ended; empty: it was the last */
 static uint8_t next_type;
 static uint64_t kept_since;
@@ -12,13 +11,6 @@ static int setup(void **state)
     (void)state;
     cl_new(&c, NULL);
     next_id[0] = 0;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
     return 0;
 }
 
@@ -78,7 +70,7 @@ static void member(const char *group, const char *uid)
     char both[64];
 
     snprintf(both, sizeof(both), "boss %s", uid);
-    add_members(&c, group, both);
+    add_members(group, both);
 }
 
 static void pages_go_through_every_conversation_once_whatever_comes_in_between(void **state)
@@ -219,7 +211,7 @@ static void who_is_bound_gets_the_commands_sent_from_then_on(void **state)
     bind_commands("guest", IM_CONV_DROP);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, gone)
 
 int main(void)
 {

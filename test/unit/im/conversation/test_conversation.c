@@ -1,22 +1,6 @@
 /* Conversation rows, unread counts and the outbox that makes rows in other slots. */
 #include "../im_test.h"
 
-static struct cl c;
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
-
 static void say(const char *from, const char *to)
 {
     assert_int_equal(cl_text(&c, from, PERSON, to, "x", NULL), OK);
@@ -179,10 +163,10 @@ static void clearing_a_channel_without_messages_makes_no_row(void **state)
 static void a_new_subscriber_starts_with_everything_read(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     say_group("u1", "g");
     say_group("u1", "g");
-    add_members(&c, "g", "u2");
+    add_members("g", "u2");
     assert_int_equal(cl_conversations(&c, "u2"), 1);
     say_group("u1", "g");
     expect_unread("u2", GROUP, "g", 1);
@@ -191,10 +175,10 @@ static void a_new_subscriber_starts_with_everything_read(void **state)
 static void adding_a_member_again_keeps_its_positions(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1 u2");
+    add_members("g", "u1 u2");
     say_group("u1", "g");
     say_group("u1", "g");
-    add_members(&c, "g", "u2");
+    add_members("g", "u2");
     expect_unread("u2", GROUP, "g", 2);
 }
 
@@ -226,7 +210,7 @@ static void positions_survive_a_restart(void **state)
     }
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
 {

@@ -2,14 +2,13 @@
 #include "../im_test.h"
 #include "im/event/lane.h"
 
-static struct cl c;
 static struct cl_conn bob;
 
 static int setup(void **state)
 {
     (void)state;
     cl_new(&c, NULL);
-    add_members(&c, "g", "ann bob");
+    add_members("g", "ann bob");
     struct cl_answer a = cl_send(
         &c,
         &(struct cl_send){

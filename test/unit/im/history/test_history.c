@@ -1,18 +1,9 @@
 /* Reading one channel: the windows of http-api.md 7, lookups, expiry, purge. */
 #include "../im_test.h"
 
-static struct cl c;
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
 static int setup_ten(void **state)
 {
-    setup(state);
+    fresh(state);
     for (int i = 0; i < 10; i++) {
         char no[16], text[16];
         snprintf(no, sizeof(no), "no%d", i % 9); /* no0 twice */
@@ -24,13 +15,6 @@ static int setup_ten(void **state)
         if (a.number[1] != (uint64_t)i + 1)
             return -1;
     }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
     return 0;
 }
 
@@ -234,7 +218,7 @@ static void delete_disbands_and_keeps_the_messages(void **state)
 static void purge_deletes_everything_but_the_counter(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1 u2");
+    add_members("g", "u1 u2");
     assert_int_equal(cl_conversations(&c, "u2"), 1);
     assert_int_equal(delete_channel(true), WKIM_OK);
     for (int wipe = 0; wipe < 2; wipe++) {
@@ -254,8 +238,8 @@ static void purge_deletes_everything_but_the_counter(void **state)
     assert_int_equal(last(), 11);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define TEN(f) cmocka_unit_test_setup_teardown(f, setup_ten, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
+#define TEN(f) cmocka_unit_test_setup_teardown(f, setup_ten, gone)
 
 int main(void)
 {

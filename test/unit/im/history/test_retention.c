@@ -1,29 +1,14 @@
 /* Deleting messages: single ones, up to a number, by limits, by time; what readers see of it, that
  * rows really go and numbers never come back. */
-#include "../im_test.h"
-#include "store/store.h"
+#include "im/event/lane.h"
 #include "im/internal.h"
-
-static struct cl c;
+#include "store/store.h"
+#include "../im_test.h"
 
 static struct cl_options with_limits(uint64_t age_s, uint64_t messages, uint64_t bytes)
 {
     return (struct cl_options){ .retention = { .on = true, .batch = 3, .trim = 4, .scan_ms = 60000,
                                                .keep = { 0, age_s, messages, bytes } } };
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
 }
 
 static uint64_t put(const char *group, const char *no, const char *text)
@@ -259,7 +244,7 @@ static void the_highest_number_outlives_its_message(void **state)
 static void unread_does_not_count_the_deleted(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u2");
+    add_members("g", "u2");
     put_many("g", 10);
     assert_int_equal(cl_conversation(&c, "u2", GROUP, "g").unread, 10);
     remove_one("g", 4, 0, NULL);
@@ -384,7 +369,7 @@ static void holes_go_with_the_history_around_them(void **state)
 static void a_purged_channel_loses_its_commands_too(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1 u2");
+    add_members("g", "u1 u2");
     put_many("g", 5);
     assert_int_equal(cl_send(&c, &(struct cl_send){ .from = "u1", .type = GROUP, .to = "g",
                                                     .cmd = true, .api = true })
@@ -418,7 +403,6 @@ static void put_stream(const char *group, const char *no)
     assert_int_equal(cl_do_code(&c, IM_SEND, cl_slot(&c, group), &b), WKIM_OK);
 }
 
-#include "im/event/lane.h"
 static int event(const char *group, const char *no, const char *id, const char *type)
 {
     const struct im_event e = { .channel_type = GROUP, .stored_id = wk_str(group),
@@ -637,7 +621,7 @@ static void messages_leave_the_store_when_their_time_is_over(void **state)
 {
     (void)state;
     run_with(0, 0, 0);
-    add_members(&c, "g", "u2");
+    add_members("g", "u2");
     put_many("g", 3);
     over("g", 60);
     over("g", 600);
@@ -671,7 +655,7 @@ static void holes_at_the_beginning_are_cut_off(void **state)
     assert_string_equal(history("g"), "5,6,8,9,10");
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
 {

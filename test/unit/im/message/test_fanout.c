@@ -3,8 +3,6 @@
 
 #define MANY 20000
 
-static struct cl c;
-
 static void join(unsigned from, unsigned n)
 {
     char *uids = wk_malloc((size_t)n * 16);
@@ -13,7 +11,7 @@ static void join(unsigned from, unsigned n)
     assert_non_null(uids);
     for (unsigned i = from; i < from + n; i++)
         at += (size_t)sprintf(uids + at, "%sm%06u", at ? " " : "", i);
-    add_members(&c, "g", uids);
+    add_members("g", uids);
     wk_free(uids);
 }
 
@@ -22,13 +20,6 @@ static int setup(void **state)
     (void)state;
     cl_new(&c, NULL);
     join(0, MANY);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
     return 0;
 }
 
@@ -250,7 +241,7 @@ static void listed_receivers_get_it_whoever_subscribes(void **state)
     cl_logout(&x3);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, gone)
 
 static void one_kilobyte(struct cl *cl, struct im_options *o)
 {
@@ -263,7 +254,7 @@ static int setup_small_backlog(void **state)
     (void)state;
     cl_new(&c, &(struct cl_options){ .tune = one_kilobyte });
     join(0, MANY);
-    add_members(&c, "small", "ann bob");
+    add_members("small", "ann bob");
     return 0;
 }
 
@@ -309,7 +300,7 @@ int main(void)
         T(a_delivery_may_be_cut_off_by_the_end),
         T(listed_receivers_get_it_whoever_subscribes),
         cmocka_unit_test_setup_teardown(no_more_is_taken_for_long_lists_than_may_wait,
-                                        setup_small_backlog, teardown),
+                                        setup_small_backlog, gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

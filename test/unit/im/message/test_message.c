@@ -2,22 +2,6 @@
 #include "base/hash.h"
 #include "../im_test.h"
 
-static struct cl c;
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
-
 static struct cl_answer say(const char *from, const char *to, const char *no, const char *payload)
 {
     return cl_send(&c, &(struct cl_send){
@@ -30,7 +14,7 @@ static void numbers_have_no_gaps_over_batches_and_restarts(void **state)
     struct cl_call calls[50];
     uint64_t expected = 0;
 
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     for (int round = 0; round < 6; round++) {
         for (int i = 0; i < 50; i++) /* all of one round: one entry or a few */
             cl_send_begin(
@@ -266,7 +250,7 @@ static void the_system_sender_is_shown_empty_and_gets_no_copy(void **state)
     (void)state;
     struct cl_conn u1;
 
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     assert_int_equal(cl_login(&c, &u1, "u1", "d", 0, NULL), OK);
     (void)cl_send(
         &c, &(struct cl_send){
@@ -290,7 +274,7 @@ static void a_command_is_shown_without_its_suffix_and_counts_on_its_own(void **s
                                  .cmd = true,
                                  .flags = WKIM_FLAG_SYNC_ONCE };
 
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     assert_int_equal(cl_login(&c, &u1, "u1", "d", 0, NULL), OK);
     assert_int_equal(cl_text(&c, "u1", GROUP, "g", "x", NULL), OK);
     assert_int_equal(cl_send(&c, &cmd).number[1], 1);
@@ -301,7 +285,7 @@ static void a_command_is_shown_without_its_suffix_and_counts_on_its_own(void **s
     cl_logout(&u1);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
 {

@@ -2,7 +2,6 @@
 #include "../im_test.h"
 #include <stdlib.h>
 
-static struct cl c;
 static struct cl_conn conns[4];
 static bool later;          /* nobody wants receivers now */
 static unsigned told[IM_PENDINGS];
@@ -172,7 +171,7 @@ static void a_message_that_is_not_stored_has_a_list_without_a_row(void **state)
 static void who_has_an_online_master_device_is_not_away(void **state)
 {
     (void)state;
-    add_members(&c, "g", "a b c d");
+    add_members("g", "a b c d");
     enter(0, "b", 0, WKIM_DEVICE_MASTER);
     enter(1, "c", 1, WKIM_DEVICE_SLAVE);
     assert_int_equal(cl_text(&c, "a", GROUP, "g", "hi", NULL), OK);
@@ -214,7 +213,7 @@ static void receivers_are_looked_up_again_after_a_crash(void **state)
 {
     (void)state;
     later = true;
-    add_members(&c, "g", "a b c");
+    add_members("g", "a b c");
     for (int i = 0; i < 3; i++)
         assert_int_equal(cl_text(&c, "a", GROUP, "g", "hi", NULL), OK);
     assert_string_equal(lists, "");
@@ -276,7 +275,7 @@ static void a_row_whose_message_is_gone_does_not_stop_the_others(void **state)
     struct wk_txn *txn;
     (void)state;
     later = true;
-    add_members(&c, "g", "a b");
+    add_members("g", "a b");
     for (int i = 0; i < 3; i++)
         assert_int_equal(cl_text(&c, "a", GROUP, "g", "hi", NULL), OK);
     const struct wk_channel_key key = { GROUP, wk_str("g") };

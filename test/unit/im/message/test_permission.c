@@ -1,29 +1,6 @@
 /* messaging.md 3.2, row by row; the first hit decides. */
 #include "../im_test.h"
 
-static struct cl c;
-
-static int setup(void **state)
-{
-    (void)state;
-    cl_new(&c, NULL);
-    return 0;
-}
-
-static int setup_strict(void **state)
-{
-    (void)state;
-    cl_new(&c, &(struct cl_options){ .strict_allow = true });
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cl_free(&c);
-    return 0;
-}
-
 static int from_api(const char *from, uint8_t type, const char *to)
 {
     return cl_send(&c, &(struct cl_send){ .from = from, .type = type, .to = to, .api = true })
@@ -53,7 +30,7 @@ static void c0_open_types_do_not_look_at_ban_and_disband(void **state)
 static void c1_a_banned_channel_refuses_members_system_accounts_and_the_api(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     assert_int_equal(cl_system(&c, true, "robot"), WKIM_OK);
     assert_int_equal(send_to("u1", GROUP, "g"), OK);
     assert_int_equal(cl_flags(&c, GROUP, "g", WKIM_CHANNEL_BAN | WKIM_CHANNEL_DISBAND), WKIM_OK);
@@ -65,7 +42,7 @@ static void c1_a_banned_channel_refuses_members_system_accounts_and_the_api(void
 static void c2_a_disbanded_channel_refuses_everybody(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     assert_int_equal(cl_flags(&c, GROUP, "g", WKIM_CHANNEL_DISBAND), WKIM_OK);
     assert_int_equal(send_to("u1", GROUP, "g"), WKIM_REASON_DISBAND);
     assert_int_equal(send_to("stranger", GROUP, "g"), WKIM_REASON_DISBAND);
@@ -77,7 +54,7 @@ static void c2_commands_obey_the_channel_they_belong_to(void **state)
     (void)state;
     const struct cl_send cmd = { .from = "u1", .type = GROUP, .to = "g", .cmd = true, .api = true };
 
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     assert_int_equal(cl_send(&c, &cmd).reason, OK);
     assert_int_equal(cl_flags(&c, GROUP, "g", WKIM_CHANNEL_BAN), WKIM_OK);
     assert_int_equal(cl_send(&c, &cmd).reason, WKIM_REASON_BAN);
@@ -183,7 +160,7 @@ static void s8_allow_stranger_satisfies_strict_mode_but_not_the_deny_list(void *
 static void s9_a_groups_deny_list_is_checked_before_membership(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1 u2");
+    add_members("g", "u1 u2");
     assert_int_equal(cl_list(&c, GROUP, "g", WK_LIST_DENY, WKIM_LIST_ADD, "u1 stranger"), WKIM_OK);
     assert_int_equal(send_to("u1", GROUP, "g"), WKIM_REASON_IN_DENYLIST);
     assert_int_equal(send_to("stranger", GROUP, "g"), WKIM_REASON_IN_DENYLIST);
@@ -194,7 +171,7 @@ static void s10_only_subscribers_may_send_to_a_group(void **state)
 {
     (void)state;
     assert_int_equal(send_to("u1", GROUP, "unknown"), WKIM_REASON_NOT_SUBSCRIBER);
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     assert_int_equal(send_to("u2", GROUP, "g"), WKIM_REASON_NOT_SUBSCRIBER);
     assert_int_equal(send_to("u1", GROUP, "g"), OK);
     assert_int_equal(send_to("u1", 77, "other"), WKIM_REASON_NOT_SUBSCRIBER); /* unknown type */
@@ -204,7 +181,7 @@ static void s10_only_subscribers_may_send_to_a_group(void **state)
 static void s11_a_groups_allow_list_binds_once_it_is_not_empty(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1 u2");
+    add_members("g", "u1 u2");
     assert_int_equal(send_to("u2", GROUP, "g"), OK);
     assert_int_equal(cl_list(&c, GROUP, "g", WK_LIST_ALLOW, WKIM_LIST_ADD, "u1"), WKIM_OK);
     assert_int_equal(send_to("u1", GROUP, "g"), OK);
@@ -216,7 +193,7 @@ static void s11_a_groups_allow_list_binds_once_it_is_not_empty(void **state)
 static void send_ban_of_a_group_stops_members_but_not_system_and_api(void **state)
 {
     (void)state;
-    add_members(&c, "g", "u1");
+    add_members("g", "u1");
     assert_int_equal(cl_system(&c, true, "robot"), WKIM_OK);
     assert_int_equal(cl_flags(&c, GROUP, "g", WKIM_CHANNEL_SEND_BAN), WKIM_OK);
     assert_int_equal(send_to("u1", GROUP, "g"), WKIM_REASON_SEND_BAN);
@@ -253,8 +230,8 @@ static void a_refused_message_is_not_stored_and_keeps_its_id(void **state)
     assert_string_equal(seqs, "");
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define S(f) cmocka_unit_test_setup_teardown(f, setup_strict, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
+#define S(f) cmocka_unit_test_setup_teardown(f, fresh_strict, gone)
 
 int main(void)
 {

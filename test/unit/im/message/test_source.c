@@ -22,8 +22,6 @@ static struct {
     char last_forgotten[32];
     bool no_peek;
 } src;
-static struct cl c;
-
 static struct entry *entry(int cmd, wkim_slice id)
 {
     for (size_t i = 0; i < src.n; i++) {
@@ -299,7 +297,7 @@ static void lists_and_flags_of_the_source_decide_first_hit_first(void **state)
     assert_int_equal(send_to("robot", "banned"), WKIM_REASON_BAN);
     assert_int_equal(send_to("ann", "over"), WKIM_REASON_DISBAND);
     /* the stored lists do not count, the operator's ban does */
-    add_members(&c, "g", "eve");
+    add_members("g", "eve");
     assert_int_equal(send_to("eve", "g"), WKIM_REASON_NOT_SUBSCRIBER);
     assert_int_equal(cl_flags(&c, GROUP, "g", WKIM_CHANNEL_BAN), WKIM_OK);
     assert_int_equal(send_to("ann", "g"), WKIM_REASON_BAN);
@@ -351,7 +349,7 @@ static void every_write_to_the_channel_is_told(void **state)
     group("g", "ann", "", "", 0);
     assert_int_equal(send_to("ann", "g"), OK);
     assert_int_equal(src.forgotten, 0);
-    add_members(&c, "g", "x");
+    add_members("g", "x");
     assert_int_equal(cl_flags(&c, GROUP, "g", 0), WKIM_OK);
     assert_int_equal(cl_list(&c, PERSON, "bob", WK_LIST_DENY, WKIM_LIST_ADD, "z"), WKIM_OK);
     assert_int_equal(src.forgotten, 3);

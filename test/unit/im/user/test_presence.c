@@ -1,7 +1,6 @@
 /* Who is connected: login, kicks (messaging.md 2.4), online rows, tokens, system accounts. */
 #include "../im_test.h"
 
-static struct cl c;
 static struct cl_conn conns[4];
 
 static int setup(void **state)

@@ -1,4 +1,5 @@
-/* Reads that may touch the disk run on a reader thread; their answer comes back to the slot. */
+/* Calls of more than one step: a read that may touch the disk runs on a reader thread and its
+ * answer comes back to the slot; what was found goes on as a command. */
 #include "im/internal.h"
 
 struct read {
@@ -60,4 +61,20 @@ enum wk_call_result im_read_then(struct im_slot *is, struct wk_call *c, im_read_
 enum wk_call_result im_read(struct im_slot *is, struct wk_call *c, im_read_fn run)
 {
     return im_read_then(is, c, run, NULL);
+}
+
+void im_propose_next(struct im_slot *is, struct wk_call *c, enum im_op op, struct wk_buf *in_take)
+{
+    struct wk_blob *in = in_take->oom ? NULL : wk_blob_copy(in_take->p, in_take->n);
+
+    wk_buf_fini(in_take);
+    if (!in) {
+        c->code = WKIM_ENOMEM;
+        wk_call_finish(c);
+        return;
+    }
+    wk_blob_unref(c->in);
+    c->in = in;
+    c->op = op;
+    wk_slot_propose(is->slot, c);
 }

@@ -21,7 +21,6 @@ import platform
 import random
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -29,8 +28,11 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "test" / "api"))
+import server as srv  # of the tests: free ports
 BUILD = pathlib.Path(os.environ.get("WKIM_BUILD", ROOT / "build")).resolve()
 SERVER, LOAD = BUILD / "wkim-server", BUILD / "wkload"
+PORTS = os.environ.get("WKIM_TEST_PORTS", "28000-28999")  # away from those of the tests
 ROUNDS, SIZE, CLIENTS = 3, 256, 20
 WINDOWS = (1, 16)
 LIMIT_S = 360                 # of the whole run; an alarm ends it 20 s later
@@ -38,7 +40,7 @@ OTHERS_MAX, CALM_S = 0.7, 60  # cores busy with other things; how long to wait f
 SECONDS_PER_STEP = 7          # what a measurement takes, to know what waiting the rest can spare
 
 
-class Failed(Exception):
+class Failed(RuntimeError):
     pass
 
 
@@ -146,7 +148,7 @@ class Program:
 
 class Redis(Program):
     def __init__(self, folder):
-        (self.port,) = free_ports(1)
+        (self.port,) = srv.free_ports(1, PORTS)
         super().__init__(["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir",
                           str(folder), "--appendonly", "yes", "--appendfsync", "always", "--save", "",
                           "--auto-aof-rewrite-percentage", "0"], folder / "redis.log")
@@ -175,7 +177,7 @@ class Redis(Program):
 
 class Wkim(Program):
     def __init__(self, folder, name):
-        tcp, self.http, ws, self.manager, cluster = free_ports(5)
+        tcp, self.http, ws, self.manager, cluster = srv.free_ports(5, PORTS)
         self.root, self.address, self.runs = folder / name, "127.0.0.1:%d" % tcp, 0
         self.root.mkdir()
         options = {"mode": "release", "rootDir": self.root, "addr": "tcp://" + self.address,
@@ -400,7 +402,7 @@ def main():
     try:
         measure(report, folder)
         report.data["failed"] = None
-    except (Failed, subprocess.SubprocessError, OSError, KeyError) as e:
+    except (RuntimeError, subprocess.SubprocessError, OSError, KeyError) as e:
         report.data["failed"] = "%s: %s" % (type(e).__name__, e)
         print("FAILED      " + report.data["failed"], flush=True)
     finally:

@@ -33,6 +33,25 @@ TEST_FN json_t *vectors_load(const char *name)
     return root;
 }
 
+/* check() for every entry of a list of vectors; returns how many there were. */
+TEST_FN size_t each_vector(const char *file, const char *list,
+                           void (*check)(const json_t *v, struct wk_arena *a))
+{
+    json_t *root = vectors_load(file), *v;
+    struct wk_arena a;
+    size_t i, n = 0;
+
+    wk_arena_init(&a, 0);
+    json_array_foreach(json_object_get(root, list), i, v) {
+        check(v, &a);
+        wk_arena_reset(&a);
+        n++;
+    }
+    wk_arena_fini(&a);
+    json_decref(root);
+    return n;
+}
+
 TEST_FN const char *member_text(const json_t *o, const char *key)
 {
     return json_string_value(json_object_get(o, key));

@@ -145,19 +145,7 @@ static void check_client_text(const json_t *v, struct wk_arena *a)
 static void every_recorded_client_text_is_understood(void **state)
 {
     (void)state;
-    json_t *root = vectors_load("jsonrpc.json");
-    struct wk_arena a;
-    wk_arena_init(&a, 0);
-    size_t i, n = 0;
-    json_t *v;
-    json_array_foreach(json_object_get(root, "clientToServer"), i, v) {
-        check_client_text(v, &a);
-        wk_arena_reset(&a);
-        n++;
-    }
-    assert_int_equal(n, 73);
-    wk_arena_fini(&a);
-    json_decref(root);
+    assert_int_equal(each_vector("jsonrpc.json", "clientToServer", check_client_text), 73);
 }
 
 static void every_listed_difference_is_a_recorded_case(void **state)
@@ -258,19 +246,7 @@ static void check_server_text(const json_t *v, struct wk_arena *a)
 static void every_recorded_server_text_is_written(void **state)
 {
     (void)state;
-    json_t *root = vectors_load("jsonrpc.json");
-    struct wk_arena a;
-    wk_arena_init(&a, 0);
-    size_t i, n = 0;
-    json_t *v;
-    json_array_foreach(json_object_get(root, "serverToClient"), i, v) {
-        check_server_text(v, &a);
-        wk_arena_reset(&a);
-        n++;
-    }
-    assert_int_equal(n, 20);
-    wk_arena_fini(&a);
-    json_decref(root);
+    assert_int_equal(each_vector("jsonrpc.json", "serverToClient", check_server_text), 20);
 }
 
 int main(void)

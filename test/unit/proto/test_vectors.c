@@ -28,78 +28,59 @@ static void check_frame(const json_t *v, struct wk_arena *a)
 static void every_recorded_frame_decodes_and_encodes_to_the_same(void **state)
 {
     (void)state;
-    json_t *root = vectors_load("wkproto.json");
-    struct wk_arena a;
-    wk_arena_init(&a, 0);
-    size_t i, n = 0;
-    json_t *v;
-    json_array_foreach(json_object_get(root, "frames"), i, v) {
-        check_frame(v, &a);
-        wk_arena_reset(&a);
-        n++;
+    assert_int_equal(each_vector("wkproto.json", "frames", check_frame), 415);
+}
+
+static void check_parts(const json_t *v, struct wk_arena *a)
+{
+    const wkim_slice wire = hex_bytes(a, member_text(v, "hex"));
+    const size_t step = wire.n > 2000 ? wire.n / 200 : 1;
+
+    for (size_t n = 0; n < wire.n; n += step) {
+        struct wk_packet p;
+        /* A copy of its own length, so that a sanitizer sees a read beyond it. */
+        uint8_t *part = wk_memdup(wire.p, n);
+        assert_int_equal(wk_packet_decode(&p, wk_slice(part, n),
+                                          (uint8_t)member_int(v, "version"), WK_FRAME_BYTES_MAX,
+                                          NULL),
+                         0);
+        assert_true(wk_frame_extent(wk_slice(part, n)) > n);
+        assert_true(wk_frame_extent(wk_slice(part, n)) <= wire.n);
+        wk_free(part);
     }
-    assert_int_equal(n, 415);
-    wk_arena_fini(&a);
-    json_decref(root);
+    assert_int_equal(wk_frame_extent(wire), wire.n);
 }
 
 static void a_recorded_frame_is_never_whole_before_its_last_byte(void **state)
 {
     (void)state;
-    json_t *root = vectors_load("wkproto.json");
-    struct wk_arena a;
-    wk_arena_init(&a, 0);
+    assert_int_equal(each_vector("wkproto.json", "frames", check_parts), 415);
+}
+
+static void check_stream(const json_t *v, struct wk_arena *a)
+{
+    wkim_slice in = hex_bytes(a, member_text(v, "hex"));
+    const uint8_t version = (uint8_t)member_int(v, "version");
     size_t i;
-    json_t *v;
-    json_array_foreach(json_object_get(root, "frames"), i, v) {
-        const wkim_slice wire = hex_bytes(&a, member_text(v, "hex"));
-        const size_t step = wire.n > 2000 ? wire.n / 200 : 1;
-        for (size_t n = 0; n < wire.n; n += step) {
-            struct wk_packet p;
-            /* A copy of its own length, so that a sanitizer sees a read beyond it. */
-            uint8_t *part = wk_memdup(wire.p, n);
-            assert_int_equal(wk_packet_decode(&p, wk_slice(part, n),
-                                              (uint8_t)member_int(v, "version"),
-                                              WK_FRAME_BYTES_MAX, NULL),
-                             0);
-            assert_true(wk_frame_extent(wk_slice(part, n)) > n);
-            assert_true(wk_frame_extent(wk_slice(part, n)) <= wire.n);
-            wk_free(part);
-        }
-        assert_int_equal(wk_frame_extent(wire), wire.n);
-        wk_arena_reset(&a);
+    json_t *f;
+
+    json_array_foreach(json_object_get(v, "frames"), i, f) {
+        const struct wk_packet want = packet_from(a, member_text(f, "type"),
+                                                  json_object_get(f, "flags"),
+                                                  json_object_get(f, "fields"));
+        struct wk_packet got;
+        const wkim_ssize used = wk_packet_decode(&got, in, version, WK_FRAME_BYTES_MAX, NULL);
+        assert_int_equal(used, member_int(f, "len"));
+        assert_true(packets_equal(&got, &want));
+        in = wk_slice(in.p + used, in.n - (size_t)used);
     }
-    wk_arena_fini(&a);
-    json_decref(root);
+    assert_int_equal(in.n, 0);
 }
 
 static void every_recorded_stream_splits_into_its_frames(void **state)
 {
     (void)state;
-    json_t *root = vectors_load("wkproto.json");
-    struct wk_arena a;
-    wk_arena_init(&a, 0);
-    size_t i, k, n = 0;
-    json_t *v, *f;
-    json_array_foreach(json_object_get(root, "streams"), i, v) {
-        wkim_slice in = hex_bytes(&a, member_text(v, "hex"));
-        const uint8_t version = (uint8_t)member_int(v, "version");
-        json_array_foreach(json_object_get(v, "frames"), k, f) {
-            const struct wk_packet want = packet_from(&a, member_text(f, "type"),
-                                                      json_object_get(f, "flags"),
-                                                      json_object_get(f, "fields"));
-            struct wk_packet got;
-            const wkim_ssize used = wk_packet_decode(&got, in, version, WK_FRAME_BYTES_MAX, NULL);
-            assert_int_equal(used, member_int(f, "len"));
-            assert_true(packets_equal(&got, &want));
-            in = wk_slice(in.p + used, in.n - (size_t)used);
-        }
-        assert_int_equal(in.n, 0);
-        n++;
-    }
-    assert_int_equal(n, 12);
-    wk_arena_fini(&a);
-    json_decref(root);
+    assert_int_equal(each_vector("wkproto.json", "streams", check_stream), 12);
 }
 
 static wkim_slice malformed_bytes(const json_t *v, struct wk_arena *a)
@@ -152,19 +133,7 @@ static void check_malformed(const json_t *v, struct wk_arena *a)
 static void every_recorded_malformed_input_gets_the_expected_verdict(void **state)
 {
     (void)state;
-    json_t *root = vectors_load("wkproto.json");
-    struct wk_arena a;
-    wk_arena_init(&a, 0);
-    size_t i, n = 0;
-    json_t *v;
-    json_array_foreach(json_object_get(root, "malformed"), i, v) {
-        check_malformed(v, &a);
-        wk_arena_reset(&a);
-        n++;
-    }
-    assert_int_equal(n, 310);
-    wk_arena_fini(&a);
-    json_decref(root);
+    assert_int_equal(each_vector("wkproto.json", "malformed", check_malformed), 310);
 }
 
 int main(void)

@@ -39,10 +39,10 @@ static inline const struct im_member *im_members_next(const struct im_members *m
                                                       struct im_members_at *at, wkim_slice *uid)
 {
     while (at->chunk < m->n_chunks) {
-        const struct im_member_chunk *c = m->chunks[at->chunk];
-        if (at->i < c->n) {
-            const struct im_member *v = &c->v[at->i++];
-            *uid = wk_slice(c->text.p + v->off, v->len);
+        const struct im_member_chunk *chunk = m->chunks[at->chunk];
+        if (at->i < chunk->n) {
+            const struct im_member *v = &chunk->v[at->i++];
+            *uid = wk_slice(chunk->text.p + v->off, v->len);
             return v;
         }
         at->chunk++;

@@ -190,8 +190,8 @@ static void watch_accept_errors(struct wk_http_thread *t)
     }
 }
 
-/* evhttp asks for reading and writing several times per request: the change list makes one
- * epoll_ctl of that.  Only its own thread touches the base, so it needs no lock. */
+/* Only its own thread touches the base, so it needs no lock.  No change list: it would take a
+ * closed connection out of the epoll set late, when its number may be another thread's file. */
 static struct event_base *new_base(void)
 {
     struct event_config *cfg = event_config_new();
@@ -199,8 +199,7 @@ static struct event_base *new_base(void)
 
     if (!cfg)
         return NULL;
-    if (event_config_set_flag(cfg, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0 &&
-        event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK) == 0)
+    if (event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK) == 0)
         base = event_base_new_with_config(cfg);
     event_config_free(cfg);
     return base;

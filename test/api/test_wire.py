@@ -379,11 +379,30 @@ class Replay:
         return any(re.match(r"RECV .* flags (8|9|1[0-5]) ", line) or '"dup": true' in line
                    for link in self.links.values() for line in link.expected)
 
+    def events(self):
+        """(millisecond, whether a step, place, what) in the order of the recording.
+
+        A call comes before the steps of its millisecond, but after what they answer to earlier ones.
+        """
+        calls, steps = self.scenario["setup"] or [], self.scenario["steps"]
+        at, asked, out = collections.Counter(s["t_ms"] for s in calls), {}, []
+        for i, step in enumerate(steps):
+            if step["dir"] == "c2s":
+                asked[step["conn"]] = step["t_ms"]
+            answers = step["dir"] == "s2c" and asked.get(step["conn"], step["t_ms"]) < step["t_ms"] and any(
+                one.get("type") in ("CONNACK", "SENDACK") for one in step.get("decoded") or [])
+            # Of several frames in one millisecond only the last can be what the call led to.
+            more = step["dir"] == "s2c" and any(
+                s["t_ms"] == step["t_ms"] and s["dir"] == "s2c" and s["conn"] == step["conn"]
+                for s in steps[i + 1:])
+            first = at[step["t_ms"]] and (answers or more)
+            out.append((step["t_ms"], -1 if first else 1, i, step))
+        out += [(s["t_ms"], 0, i, s) for i, s in enumerate(calls)]
+        return sorted(out, key=lambda e: e[:3])
+
     def run(self):
         """Differences as text; None when a route is missing."""
-        events = sorted([(s["t_ms"], 0, i, s) for i, s in enumerate(self.scenario["setup"] or [])] +
-                        [(s["t_ms"], 1, i, s) for i, s in enumerate(self.scenario["steps"])],
-                        key=lambda e: e[:3])
+        events = self.events()
         last, began = 0, time.monotonic()
         try:
             for at, side, _, step in events:
@@ -411,11 +430,18 @@ class Replay:
         return status != 501
 
     def catch_up(self):
-        """What the recorded server had said by now should be here too."""
+        """What the recorded server had said by now should be here too.
+
+        Where ours says something else its lines cannot be told apart: it gets the time of the recording.
+        """
         end = time.monotonic() + self.patience
         for link in self.links.values():
             if link.sock:
-                link.wait(min(link.at, needed(link.expected)), end - time.monotonic())
+                same = next((i for i, (a, b) in enumerate(zip(link.expected, link.old.lines)) if a != b),
+                            len(link.old.lines))
+                due = min(link.at, needed(link.expected))
+                link.wait(min(due, same), 10)
+                link.wait(due, end - time.monotonic())
 
     def step(self, step):
         link = self.links.get(step["conn"])
@@ -429,7 +455,7 @@ class Replay:
             self.catch_up()
             self.write(link, step)
         elif step["dir"] == "eof" and "lines" in step and "CLOSED" in link.expected:
-            link.closed.wait(5)
+            link.wait(needed(link.expected), 10)
         if link and "lines" in step:
             link.at = step["lines"]
 
@@ -455,14 +481,14 @@ class Replay:
             link.new.keys.sign(seq, no, channel, kind, payload)) + payload)
 
     def hang_up(self, link):
-        link.wait(needed(link.expected), 5)
+        link.wait(needed(link.expected), 10)
         time.sleep(0.1)                             # whatever comes too much
         link.ours = not link.closed.is_set()
         try:
             link.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        link.closed.wait(5)
+        link.closed.wait(10)
         link.sock.close()
 
 

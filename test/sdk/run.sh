@@ -17,7 +17,7 @@ if [ ! -d "$SDK_BUILD/python/grpc" ] || [ requirements.txt -nt "$SDK_BUILD/pytho
     touch "$SDK_BUILD/python"
 fi
 (cd go && go build -mod=readonly -o "$SDK_BUILD/gosdk" .)
-"${CC:-gcc}" -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror \
+${CC:-gcc} -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror \
     -I"$root/include" -o "$SDK_BUILD/versions" versions.c "$root/build/libwkim.a" -pthread \
     -levent_core -levent_pthreads -lrocksdb -ljansson -lcrypto -lz
 exec node run.mjs "$@"

@@ -11,8 +11,10 @@ scenarios in wire_better.py what the specification asks for instead.
 import base64
 import collections
 import concurrent.futures
+import contextlib
 import json
 import re
+import select
 import socket
 import ssl
 import struct
@@ -299,6 +301,7 @@ class Link:
         self.private = bytes.fromhex(conn.get("clientPrivHex", "01" * 32))  # the one that is used most
         self.sent, self.old, self.expected, self.at = None, None, [], 0
         self.sock, self.new, self.closed, self.ours = None, None, threading.Event(), False
+        self.tls = threading.Lock()         # OpenSSL does not let two threads use one connection
 
     def open(self, server):
         port = {"tcp": "tcp", "ws": "ws", "wss": "wss"}[self.transport]
@@ -312,16 +315,37 @@ class Link:
     def read(self):
         try:
             while True:
-                data = self.sock.recv(65536)
-                if not data:
+                data = self.receive()
+                if data == b"":
                     break
-                if not self.ours:
+                if data and not self.ours:
                     self.new.feed(data)
-        except OSError:
+        except (OSError, ValueError):       # ValueError: we closed it
             pass
         if not self.ours:
             self.new.lines.append("CLOSED")
         self.closed.set()
+
+    def receive(self):
+        """What has come; None when that is no data yet."""
+        if self.transport != "wss":
+            return self.sock.recv(65536)
+        with self.tls:
+            ready = self.sock.pending()
+        if not ready:
+            select.select([self.sock], [], [])
+        with self.tls:
+            self.sock.settimeout(0)
+            try:
+                return self.sock.recv(65536)
+            except ssl.SSLWantReadError:
+                return None
+            finally:
+                self.sock.settimeout(None)
+
+    def send(self, data):
+        with self.tls if self.transport == "wss" else contextlib.nullcontext():
+            self.sock.sendall(data)
 
     def wait(self, count, seconds):
         end = time.monotonic() + seconds
@@ -467,7 +491,7 @@ class Replay:
         elif "hexTruncatedTotal" in step:
             data += data[-1:] * (step["hexTruncatedTotal"] - len(data))
         try:
-            link.sock.sendall(data)
+            link.send(data)
         except OSError:
             pass                                    # the reader has seen the end
 

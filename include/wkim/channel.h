@@ -1,5 +1,5 @@
 /* Channels and their three uid lists.  Call rules: node.h.  Ids as stored, except where a person
- * channel's list is meant: there channel_id is the uid that owns the list (http-api.md 5). */
+ * channel's list is meant: there channel_id is the uid that owns the list. */
 #ifndef WKIM_CHANNEL_H
 #define WKIM_CHANNEL_H
 
@@ -34,7 +34,7 @@ enum wkim_list_op {
     WKIM_LIST_SET = 3,  /* empty first, then add */
     WKIM_LIST_CLEAR = 4
 };
-/* Durable when answered, conversations of the uids included (messaging.md 5.1).  Blank uids are
+/* Durable when answered, conversations of the uids included.  Blank uids are
  * WKIM_EINVAL. */
 WKIM_API int wkim_channel_list_change(wkim_node *n, int list, int op, wkim_slice channel_id,
                                       uint8_t channel_type, const wkim_slice *uids, size_t n_uids,

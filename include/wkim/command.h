@@ -1,5 +1,4 @@
-/* Commands (messages with WKIM_FLAG_SYNC_ONCE) for users who were away (messaging.md 6).  Call
- * rules: node.h. */
+/* Commands (messages with WKIM_FLAG_SYNC_ONCE) for users who were away.  Call rules: node.h. */
 #ifndef WKIM_COMMAND_H
 #define WKIM_COMMAND_H
 

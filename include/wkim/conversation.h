@@ -1,4 +1,4 @@
-/* Conversations of a user: positions, unread, recent messages (messaging.md 5).  Rules: node.h. */
+/* Conversations of a user: positions, unread, recent messages.  Rules: node.h. */
 #ifndef WKIM_CONVERSATION_H
 #define WKIM_CONVERSATION_H
 

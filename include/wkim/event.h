@@ -1,4 +1,4 @@
-/* Events on a message: streams of text, tools, states (messaging.md 7).  Call rules: node.h. */
+/* Events on a message: streams of text, tools, states.  Call rules: node.h. */
 #ifndef WKIM_EVENT_H
 #define WKIM_EVENT_H
 

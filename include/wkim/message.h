@@ -28,8 +28,8 @@ typedef struct wkim_send {
 /* An id for a message that will be sent: for callers who tell it before the message is stored. */
 WKIM_API int64_t wkim_message_id_make(wkim_node *n);
 /* Stored and synced before it answers.  Numbers: MESSAGE_ID, MESSAGE_SEQ; reason; string 0:
- * client_msg_no, both also when the send failed.  A refusal is code WKIM_EDENIED with its reason.
- * messaging.md 3. */
+ * client_msg_no, both also when the send failed.  A refusal is code WKIM_EDENIED with its
+ * reason. */
 WKIM_API int wkim_message_send(wkim_node *n, const wkim_send *s, wkim_queue *q, void *user);
 
 #define WKIM_SYNC_LIMIT_DEFAULT 100
@@ -37,9 +37,10 @@ typedef struct wkim_message_range {
     size_t size;
     wkim_slice login_uid;     /* person channels: the other side of channel_id */
     wkim_slice channel_id;
-    uint64_t start_seq, end_seq;
+    uint64_t start_seq, end_seq; /* both 0: the newest messages */
     int32_t limit;            /* <= 0: WKIM_SYNC_LIMIT_DEFAULT */
-    int32_t pull_up;          /* 0 down, 1 up: http-api.md 7 */
+    int32_t pull_up;          /* 0: the newest of end_seq < seq <= start_seq; 1: the oldest of
+                               * start_seq <= seq < end_seq (0: no end) */
     uint8_t channel_type;
     uint8_t events_basic;     /* 1: no snapshots in the events of messages */
     uint8_t reserved[6];

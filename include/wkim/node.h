@@ -69,8 +69,8 @@ WKIM_API int wkim_node_stats_get(wkim_node *n, wkim_node_stats *out);
 /* Prometheus text of all metrics; owned: wkim_text_free. */
 WKIM_API int wkim_node_metrics(wkim_node *n, char **out);
 WKIM_API void wkim_text_free(char *text);
-/* Connections of this node as a JSON array text (string 0), for /connz: rows carry the fields of
- * http-api.md section 10; sorted and cut by the caller.  uid: substring filter, may be empty. */
+/* Connections of this node as a JSON array text (string 0), for /connz: rows carry the fields that
+ * version 2 shows; sorted and cut by the caller.  uid: substring filter, may be empty. */
 WKIM_API int wkim_node_connections(wkim_node *n, wkim_slice uid, wkim_queue *q, void *user);
 /* Kick (DISCONNECT 12 "server kick") or drop without a word one connection of uid. Unknown: OK. */
 WKIM_API int wkim_node_conn_kick(wkim_node *n, wkim_slice uid, int64_t conn_id, int silent,

@@ -62,7 +62,7 @@ typedef struct wkim_conversation {
     uint64_t last_msg_seq;
     wkim_slice last_client_msg_no;
     uint64_t readed_to_msg_seq;
-    uint64_t version;      /* ns, messaging.md 5.2 */
+    uint64_t version;      /* grows with every change; in ns */
     uint64_t updated_ms;
     uint64_t n_recents;    /* newest first */
     uint64_t deleted_to_seq;

@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Token and level of (uid, device_flag).  Level 1 kicks the live connections of that flag
- * (messaging.md 2.4).  reason 19/24 with code WKIM_EDENIED when the user is banned / disbanded. */
+/* Token and level of (uid, device_flag).  Level 1 kicks the live connections of that
+ * flag.  reason 19/24 with code WKIM_EDENIED when the user is banned / disbanded. */
 WKIM_API int wkim_user_token_set(wkim_node *n, wkim_slice uid, wkim_slice token,
                                  uint8_t device_flag, uint8_t device_level, wkim_queue *q,
                                  void *user);

@@ -18,7 +18,7 @@ void wk_rng_seed(struct wk_rng *r, uint64_t seed);
 uint64_t wk_rng_next(struct wk_rng *r);
 uint64_t wk_rng_below(struct wk_rng *r, uint64_t n); /* 0 .. n-1, n > 0 */
 
-/* message_id: 41 bits ms since 1288834974657, 10 bits node, 12 bits sequence (messaging.md 1).
+/* message_id: 41 bits ms since 1288834974657, 10 bits node, 12 bits sequence.
  * Several generators of one node (one per shard) must not collide: a generator uses only sequence
  * numbers with seq % lanes == lane. */
 struct wk_snowflake {

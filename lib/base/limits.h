@@ -3,7 +3,7 @@
 #ifndef WK_BASE_LIMITS_H
 #define WK_BASE_LIMITS_H
 
-#define WK_FRAME_BYTES_MAX 1048576        /* remaining length of one client frame (wkproto.md 1) */
+#define WK_FRAME_BYTES_MAX 1048576        /* remaining length of one client frame */
 #define WK_INBOUND_BYTES_MAX (WK_FRAME_BYTES_MAX + 5) /* unparsed bytes kept per connection */
 #define WK_INBOUND_BYTES_BEFORE_LOGIN_MAX 65536
 #define WK_JSON_BYTES_MAX (WK_FRAME_BYTES_MAX / 3 * 4 + 65536) /* one JSON-RPC object */

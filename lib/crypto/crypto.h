@@ -1,4 +1,4 @@
-/* Key agreement and payload sealing of the client protocol (wkproto.md 3), base64, digests.
+/* Key agreement and payload sealing of the client protocol, base64, digests.
  * Pure functions; the scratch object is used by one thread at a time (one per shard). */
 #ifndef WK_CRYPTO_CRYPTO_H
 #define WK_CRYPTO_CRYPTO_H

@@ -1,4 +1,4 @@
-/* The JSON of the three events (field order as recorded from the reference). */
+/* The JSON of the three events (field order as recorded from version 2). */
 #include "hook/hook.h"
 #include "base/cursor.h"
 #include "hook/internal.h"

@@ -1,4 +1,4 @@
-/* Questions of one shard to the data source (webhooks.md 8): what was answered, which questions are
+/* Questions of one shard to the data source: what was answered, which questions are
  * under way, how long an answer holds.  A pure machine: time comes in as a parameter; requests,
  * answers and wake-ups go out through wk_source_ops.
  *

@@ -76,7 +76,7 @@ enum im_op {
 #define IM_SYSTEM_DEVICE "____device"
 #define IM_CMD_SUFFIX "____cmd"
 
-/* Questions to the data source (webhooks.md 8); SUBSCRIBERS, ALLOW and DENY are wk_list_kinds. */
+/* Questions to the data source; SUBSCRIBERS, ALLOW and DENY are wk_list_kinds. */
 enum im_source_cmd {
     IM_SOURCE_SYSTEM,
     IM_SOURCE_SUBSCRIBERS,

@@ -1,8 +1,8 @@
 /* The redo log: append-only segment files shared by all groups of a node.
  *
  * One record = one (group, first index, term, hard state, entries) batch with a CRC-32C.  Groups
- * are interleaved in arrival order; one sync covers everything written before it (architecture.md
- * 3).  The log keeps, per group, an in-memory index (term and file position of each retained entry)
+ * are interleaved in arrival order; one sync covers everything written before it.
+ * The log keeps, per group, an in-memory index (term and file position of each retained entry)
  * and a cache of recent entries bounded in bytes; older entries are read back from the files.
  *
  * Two layers: struct wk_log_store below is synchronous, single-threaded and talks to files only

@@ -1,4 +1,4 @@
-/* Bytes <-> packets, binary protocol versions 0..6 (wkproto.md).  Pure. */
+/* Bytes <-> packets, binary protocol versions 0..6.  Pure. */
 #ifndef WK_PROTO_CODEC_H
 #define WK_PROTO_CODEC_H
 #include "proto/packet.h"
@@ -33,5 +33,5 @@ size_t wk_frame_extent(wkim_slice in);
 /* Version spoken with a client that offers `offered`; `max` is 5, or 6 when enabled. */
 uint8_t wk_proto_negotiate(uint8_t offered, uint8_t max);
 const char *wk_packet_type_name(uint8_t type);     /* "SEND" */
-const char *wk_reason_name(uint8_t reason);        /* "ReasonAuthFail" as the reference spells it */
+const char *wk_reason_name(uint8_t reason);        /* "ReasonAuthFail" as version 2 spells it */
 #endif

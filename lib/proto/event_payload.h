@@ -1,5 +1,4 @@
-/* The payload of an event on a message: JSON of which a few members mean something (messaging.md
- * 7). */
+/* The payload of an event on a message: JSON of which a few members mean something. */
 #ifndef WK_PROTO_EVENT_PAYLOAD_H
 #define WK_PROTO_EVENT_PAYLOAD_H
 #include "base/mem.h"

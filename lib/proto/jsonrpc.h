@@ -1,4 +1,4 @@
-/* JSON-RPC form of the client protocol (jsonrpc.md).  Pure. */
+/* JSON-RPC form of the client protocol.  Pure. */
 #ifndef WK_PROTO_JSONRPC_H
 #define WK_PROTO_JSONRPC_H
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-/* PROXY protocol header, versions 1 and 2 (wkproto.md 9).  Pure. */
+/* PROXY protocol header, versions 1 and 2.  Pure. */
 #ifndef WK_PROTO_PROXY_H
 #define WK_PROTO_PROXY_H
 #include "base/error.h"

@@ -1,4 +1,4 @@
-/* JSON bodies into structs, by tables, with the rules of http-api.md 1: first value only, keys
+/* JSON bodies into structs, by tables, with the rules of version 2: first value only, keys
  * without regard to case, null = default, integers in range, base64 for bytes. */
 #ifndef WK_HTTP_DECODE_H
 #define WK_HTTP_DECODE_H

@@ -1,4 +1,4 @@
-/* One message as the HTTP API shows it (http-api.md "Message object"). */
+/* One message as the HTTP API shows it. */
 #ifndef WK_HTTP_MESSAGE_JSON_H
 #define WK_HTTP_MESSAGE_JSON_H
 

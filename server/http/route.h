@@ -4,7 +4,7 @@
 
 #include "http/request.h"
 
-/* How a body that does not decode is answered (http-api.md "Decode errors"). */
+/* How a body that does not decode is answered. */
 enum wk_decode {
     WK_DECODE_NONE,    /* no body */
     WK_DECODE_A,       /* application/json, decoder text */

@@ -17,9 +17,9 @@ import test_scenarios as scenarios
 import wkproto
 
 LIMIT_MS = 13000        # longer scenarios are not needed for a vector
-# Vectors whose body we do not send, with the rule of webhooks.md.
-BETTER = {"offline empty receiver list": "4.2: not sent when empty",
-          "grpc msg.offline compressed (reference defect)": "4.2: a whole gzip stream, see grpc_group"}
+# Vectors whose body we do not send, and why.
+BETTER = {"offline empty receiver list": "not sent when empty",
+          "grpc msg.offline compressed (reference defect)": "a whole gzip stream, see grpc_group"}
 MASKS = ((r'"message_id":\d{6,}', '"message_id":N'), (r'"message_idstr":"\d{6,}"', '"message_idstr":"N"'),
          (r'"client_msg_no":"[0-9a-f]{16,}"', '"client_msg_no":"N"'), (r'"message_seq":[1-9]\d*', '"message_seq":N'),
          (r'"timestamp":\d{10}', '"timestamp":N'))

@@ -29,7 +29,7 @@ TEXT, BYTES, ENUM = (getattr(descriptor_pb2.FieldDescriptorProto, "TYPE_" + t) f
 
 
 def messages():
-    """EventReq and EventResp as webhooks.md describes them."""
+    """EventReq and EventResp, written from their description."""
     f = descriptor_pb2.FileDescriptorProto(name="hook.proto", package="wkhook", syntax="proto3")
     status = f.enum_type.add(name="EventStatus")
     status.value.add(name="Error", number=0)

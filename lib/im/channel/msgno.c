@@ -13,7 +13,7 @@
 #include "store/txn.h"
 
 #define BLOCK 128u
-#define WINDOW 10240u /* clients.md 2.11 asks for the last 10 000 of a channel */
+#define WINDOW 10240u /* a repeat is looked for among the last 10 000 of a channel */
 #define SLACK 2048u   /* dropped from the front at once */
 #define FILTER_BITS 16u /* per entry: a new number is nearly always known to be new at once */
 #define TRIES_MAX 16  /* candidates compared per look-up: a repeated number must stay cheap */

@@ -1,4 +1,4 @@
-/* Commands for users who are away (messaging.md 6): rows of kind 1 in the slot of the uid, what was
+/* Commands for users who are away: rows of kind 1 in the slot of the uid, what was
  * handed out to whom, and its acknowledgement. */
 #include "im/command/command.h"
 #include "base/clock.h"
@@ -400,7 +400,7 @@ int im_cmd_handed_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 /* ---- /message/syncack ------------------------------------------------------------------------ */
 
 /* Clients name the last number of the answer they mean; when no answer ends with it, the newest is
- * meant, as in the reference. */
+ * meant, as in version 2. */
 int im_cmd_choose(wkim_slice row, uint64_t number, wkim_slice *positions)
 {
     struct wk_cursor cur = wk_cursor(row);

@@ -1,5 +1,5 @@
 /* Conversation rows of a user, in the slot of the uid.  A row holds positions only; unread counts
- * are computed when they are asked for (messaging.md 5). */
+ * are computed when they are asked for. */
 #include "im/conversation/conversation.h"
 
 /* ---- rows changed in the round under way: the store does not show them yet ------------------- */

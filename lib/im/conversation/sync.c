@@ -199,7 +199,7 @@ enum wk_call_result im_conv_sync_handle(struct im_slot *is, struct wk_call *c)
     c->code = decode(s, wk_blob_slice(c->in));
     bool nothing = s->view.count == 0 || is->im->opt.conversations_off;
     if (c->code == WKIM_OK && !s->by_channels && nothing) {
-        free_sync(s); /* the reference answers nothing without msg_count */
+        free_sync(s); /* version 2 answers nothing without msg_count */
         return WK_CALL_DONE;
     }
     c->mark = s;

@@ -1,4 +1,4 @@
-/* Events on messages, in the slot of the channel (messaging.md 7).  Deltas change the lane in
+/* Events on messages, in the slot of the channel.  Deltas change the lane in
  * memory and reach the log within FLUSH_MS or FLUSH_BYTES; everything else is in the log before it
  * is answered. */
 #include "im/event/event.h"

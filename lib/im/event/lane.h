@@ -1,4 +1,4 @@
-/* Lanes of the events on one message (messaging.md 7): what an event does to its lane.  Pure: no
+/* Lanes of the events on one message: what an event does to its lane.  Pure: no
  * store, no clock, no threads. */
 #ifndef WK_IM_EVENT_LANE_H
 #define WK_IM_EVENT_LANE_H

@@ -1,4 +1,4 @@
-/* Reading messages of one channel (http-api.md 7).  Runs on reader threads. */
+/* Reading messages of one channel.  Runs on reader threads. */
 #include "im/history/history.h"
 #include "base/clock.h"
 #include "im/channel/bounds.h"

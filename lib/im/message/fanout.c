@@ -44,7 +44,7 @@ struct fan_queue {
     uint8_t key[];             /* type, stored id */
 };
 
-/* What `uid` sees as the channel (messaging.md 4). */
+/* What `uid` sees as the channel. */
 static wkim_slice seen_channel(const struct wk_record *r, wkim_slice uid)
 {
     wkim_slice id = r->channel_id;

@@ -1,4 +1,4 @@
-/* A SEND on its way: permission, number, row, answer (messaging.md 3). */
+/* A SEND on its way: permission, number, row, answer. */
 #include "im/message/message.h"
 #include "im/channel/bounds.h"
 #include "im/channel/channel.h"

@@ -1,4 +1,4 @@
-/* Who may send where: messaging.md 3.2, first hit decides. */
+/* Who may send where: the first refusal in the order of the code decides which reason is told. */
 #include "im/message/internal.h"
 #include "im/channel/channel.h"
 

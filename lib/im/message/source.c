@@ -1,4 +1,4 @@
-/* Channels that an outside data source knows (webhooks.md 8): a SEND waits until what it needs was
+/* Channels that an outside data source knows: a SEND waits until what it needs was
  * answered, in the order of its channel; apply() never asks.  Members become conversation rows
  * through a command of their own, before the message that made them known. */
 #include "im/message/internal.h"

@@ -118,14 +118,14 @@ void im_conn_gone(struct im *im, struct im_conn *c)
 }
 
 /* A kicked connection no longer counts as online and its SENDs are refused at once; it receives
- * until its socket closes after the delay, so that the client can read why (messaging.md 2.4). */
+ * until its socket closes after the delay, so that the client can read why. */
 static void kick(struct im_conn *c, const char *text, uint32_t delay_ms, bool silent)
 {
     c->kicked = true;
     c->ops->kick(c, WKIM_REASON_KICK, text, delay_ms, silent);
 }
 
-/* messaging.md 2.4: only connections of the same device flag are touched. */
+/* Only connections of the same device flag are touched. */
 static void kick_older(struct im_user *u, const struct im_conn *fresh)
 {
     struct wk_list *it, *tmp;

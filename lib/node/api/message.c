@@ -29,7 +29,7 @@ static int make_msg_no(char out[34])
         return WKIM_EIO;
     for (int i = 0; i < 16; i++)
         snprintf(out + 2 * i, 3, "%02x", b[i]);
-    out[32] = '0'; /* the reference's form: 32 hex digits and a node digit */
+    out[32] = '0'; /* version 2's form: 32 hex digits and a node digit */
     out[33] = 0;
     return WKIM_OK;
 }

@@ -1,4 +1,4 @@
-/* RECVACK of a command by a master device (messaging.md 4). */
+/* RECVACK of a command by a master device. */
 #include "node/conn/conn.h"
 
 static void read_done(struct wk_call *call)

@@ -25,7 +25,7 @@ void wk_conn_on_connect(void *user, const struct wk_connect *p, bool json)
     if (wk_slice_blank(p->uid) || wk_slice_has_any(p->uid, "@#&") || p->uid.n > WK_ID_BYTES_MAX ||
         p->device_id.n > WK_ID_BYTES_MAX) {
         wk_conn_why(c, WK_CLOSE_REFUSED);
-        wk_session_close(c->session); /* as the reference: nothing is answered */
+        wk_session_close(c->session); /* as in version 2: nothing is answered */
         return;
     }
     uint8_t reason = wk_session_key_check(c->session, p);

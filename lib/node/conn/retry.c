@@ -1,4 +1,4 @@
-/* RECVs that wait for their RECVACK: a ring per connection, bounded (messaging.md 4). */
+/* RECVs that wait for their RECVACK: a ring per connection, bounded. */
 #include "node/conn/conn.h"
 
 static struct wk_unacked *at(const struct wk_conn *c, uint32_t i)

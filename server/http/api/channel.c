@@ -219,7 +219,7 @@ void wk_api_subscriber_remove_all(struct wk_req *r)
     }
 }
 
-/* Receivers of a temporary channel are its subscribers here; the reference keeps them in the memory
+/* Receivers of a temporary channel are its subscribers here; version 2 keeps them in the memory
  * of one node. */
 void wk_api_tmpchannel_set(struct wk_req *r)
 {

@@ -7,7 +7,7 @@
 
 #define WK_CONNZ_LIMIT 20
 
-/* The rows of a wkim_node_connections answer, sorted by a key of http-api.md 10 (unknown: by id).
+/* The rows of a wkim_node_connections answer, sorted by one of sort_keys in connz.c (unknown: id).
  * Owned: json_decref; NULL when the answer is none. */
 json_t *wk_connz_rows(const wkim_reply *reply, wkim_slice sort);
 /* Keep `limit` rows from `offset`. */

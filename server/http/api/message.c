@@ -22,7 +22,7 @@ struct send_header {
 struct send_body {
     struct send_header header;
     wkim_slice client_msg_no, from_uid, channel_id, device_id, topic, payload;
-    wkim_slice tag_key; /* between nodes of the reference; of no use here */
+    wkim_slice tag_key; /* between nodes of version 2; of no use here */
     struct wk_strs subscribers;
     int64_t is_stream, no_persist, red_dot, sync_once, wait;
     uint32_t expire;
@@ -195,7 +195,7 @@ static wkim_slice make_msg_no(struct wk_req *r)
     return (wkim_slice){(const uint8_t *)no, 2 * sizeof(bytes) + 1};
 }
 
-/* As in the reference: answered before the message is checked and stored.  Its message_seq is not
+/* As in version 2: answered before the message is checked and stored.  Its message_seq is not
  * known then, and what becomes of it cannot be told any more. */
 static void send_async(struct wk_req *r, wkim_send *s, int to_channel)
 {

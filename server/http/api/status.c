@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The management API of the reference lies here too; of it there are the lists of a channel. */
+/* The management API of version 2 lies here too; of it there are the lists of a channel. */
 void wk_api_cluster_none(struct wk_req *r)
 {
     wk_answer_problem(r, 404, WK_JSON_TYPE,

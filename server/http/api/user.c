@@ -153,7 +153,7 @@ void wk_api_user_systemuids_remove(struct wk_req *r)
     change_system(r, 0);
 }
 
-/* Nodes of the reference push their cache to each other with these two.  Here every node learns the
+/* Nodes of version 2 push their cache to each other with these two.  Here every node learns the
  * accounts with the data of their slot, so there is no cache to change: the body is checked and
  * that is all. */
 void wk_api_user_systemuids_cache(struct wk_req *r)

@@ -1,4 +1,4 @@
-/* The header a load balancer puts before the first byte (wkproto.md 9). */
+/* The header a load balancer puts before the first byte. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* What clients send after login; the rows of wkproto.md 8. */
+/* What clients send after login. */
 #include "client.h"
 
 static void a_sealed_send_arrives_open(void **state)

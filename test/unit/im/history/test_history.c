@@ -1,4 +1,4 @@
-/* Reading one channel: the windows of http-api.md 7, lookups, expiry, purge. */
+/* Reading one channel: its windows, lookups, expiry, purge. */
 #include "../im_test.h"
 
 static int setup_ten(void **state)

@@ -1,4 +1,4 @@
-/* messaging.md 3.2, row by row; the first hit decides. */
+/* Who may send where, rule by rule in their order; the first hit decides. */
 #include "../im_test.h"
 
 static int from_api(const char *from, uint8_t type, const char *to)

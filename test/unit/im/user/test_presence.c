@@ -1,4 +1,4 @@
-/* Who is connected: login, kicks (messaging.md 2.4), online rows, tokens, system accounts. */
+/* Who is connected: login, kicks, online rows, tokens, system accounts. */
 #include "../im_test.h"
 
 static struct cl_conn conns[4];

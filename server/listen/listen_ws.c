@@ -8,7 +8,6 @@
 #define RX_BYTES 1024   /* payload handed up at a time; costs this much per connection */
 #define UPGRADE_S 10    /* from accept to the end of the upgrade */
 #define GOODBYE_MS 2000 /* closing handshakes at the stop */
-#define HEADER_BYTES 8192
 #define PULSES 8       /* looks at every connection within connIdleTime */
 #define PULSE_MS 10000 /* at most this far apart */
 
@@ -24,7 +23,7 @@ static void adopt_sockets(struct wk_ws_thread *t)
     for (; s; s = next) {
         next = s->next;
         /* On failure the library closes the socket itself. */
-        if (atomic_load(&t->stopping))
+        if (atomic_load(&t->stopping) || wk_ws_tap_add(&t->tap, s->fd) != 0)
             (void)close(s->fd);
         else
             (void)lws_adopt_socket_vhost(s->tls ? t->tls : t->plain, s->fd);
@@ -91,6 +90,7 @@ static void *service_main(void *arg)
 {
     struct wk_ws_thread *t = arg;
 
+    wk_ws_tap_use(&t->tap);
     on_pulse(&t->pulse);
     while (atomic_load(&t->stopping) < 2) {
         if (t->loop)
@@ -188,7 +188,7 @@ static int make_context(struct wk_ws_thread *t)
                    (t->owner->server->wss ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0);
     info.user = t;
     info.retry_and_idle_policy = &quiet;
-    info.max_http_header_data = HEADER_BYTES;
+    info.max_http_header_data = WK_WS_REQUEST_BYTES_MAX;
     info.server_string = "wkim";
     if (t->owner->loops.library)
         t->loop = t->owner->loops.make(0);
@@ -240,6 +240,7 @@ static void thread_fini(struct wk_ws_thread *t)
         (void)close(s->fd);
         free(s);
     }
+    wk_ws_tap_fini(&t->tap);
     wk_ready_fini(&t->ready);
     (void)pthread_mutex_destroy(&t->lock);
     free(t->tx);

@@ -11,7 +11,9 @@
 
 #include "ready.h"
 #include "server.h"
+#include "listen/ws_look.h"
 #include "listen/ws_loop.h"
+#include "listen/ws_tap.h"
 
 #define WK_WS_MESSAGE_BYTES_MAX 1048576 /* one message of a client, then close 1009 */
 
@@ -45,6 +47,7 @@ struct wk_ws_thread {
     struct lws_protocols protocols[2];
     char subprotocol[64]; /* name of protocols[0] while one request is upgraded */
     struct wk_ready ready;
+    struct wk_ws_tap tap;
     struct wk_ws_conn head; /* circular list of open connections */
     unsigned char *tx;      /* one frame with room for the header in front, owned */
     size_t tx_cap;

@@ -49,6 +49,11 @@ int wk_ws_conn_open(struct wk_ws_thread *t, struct wk_ws_conn *c, struct lws *ws
     c->prev = t->head.prev;
     c->prev->next = c->next->prev = c;
     atomic_fetch_add(&t->n_conns, 1);
+    if (!wk_ws_tap_upgraded(&t->tap, lws_get_socket_fd(wsi))) {
+        lws_close_reason(wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
+        wk_ws_conn_closed(c);
+        return -1;
+    }
     if (atomic_load(&t->stopping) ||
         wkim_session_open(&c->session, t->owner->server->node, &opt) != WKIM_OK) {
         lws_close_reason(wsi, LWS_CLOSE_STATUS_GOINGAWAY, NULL, 0);

@@ -53,6 +53,14 @@ def merged(base, more):
     return out
 
 
+def certificate(root):
+    """(certificate, key) of a TLS listener, made in the folder."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-nodes", "-keyout", root / "key.pem", "-out", root / "cert.pem", "-days", "2",
+                    "-subj", "/CN=localhost"], check=True, capture_output=True)
+    return root / "cert.pem", root / "key.pem"
+
+
 class Server:
     """One wkim-server. `options` is merged over a quiet single node; JSON text is a valid wk.yaml."""
 

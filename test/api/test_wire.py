@@ -18,7 +18,6 @@ import select
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -26,7 +25,7 @@ import unittest
 
 import server as srv
 import wkproto
-from wire_better import BETTER, LIMITS
+from wire_better import BETTER
 
 BIG = 40000         # stands for the 200 000 bytes of big_payload: AES in plain Python is slow
 PACED = ("idle_timeout", "kicked_connection_keeps_sending")    # the clock of the recording matters
@@ -356,7 +355,7 @@ class Link:
 class Replay:
     def __init__(self, scenario):
         self.scenario, self.server = scenario, None
-        self.better = LIMITS.get(scenario["name"]) or BETTER.get(scenario["name"])
+        self.better = BETTER.get(scenario["name"])
         self.links = {name: Link(conn) for name, conn in scenario["conns"].items()}
         self.later = set()
         for name, link in self.links.items():
@@ -551,12 +550,6 @@ def families(scenarios):
 class Wire(srv.Running, unittest.TestCase):
     only = show = None
 
-    def certificate(self, root):
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                        "-nodes", "-keyout", root / "key.pem", "-out", root / "cert.pem", "-days", "2",
-                        "-subj", "/CN=localhost"], check=True, capture_output=True)
-        return root / "cert.pem", root / "key.pem"
-
     def servers(self):
         """By (tokens are asked for, messages are sent again as soon as in the recording).
 
@@ -564,7 +557,7 @@ class Wire(srv.Running, unittest.TestCase):
         reads and acknowledges is no part of what was recorded.
         """
         holder = self.serve(start=False)            # its folder holds the certificate
-        wss = self.certificate(holder.root)
+        wss = srv.certificate(holder.root)
         soon = {"interval": "3s", "scanInterval": "1s"}
         out = {}
         for tokens in (True, False):
@@ -604,13 +597,10 @@ class Wire(srv.Running, unittest.TestCase):
         for s in servers.values():
             self.assertTrue(s.alive())
         names = {s["name"] for s in scenarios}
-        self.assertEqual((set(BETTER) | set(LIMITS)) - {s["name"] for s in load()}, set())
-        limits = names & set(LIMITS)
+        self.assertEqual(set(BETTER) - {s["name"] for s in load()}, set())
         print("%d scenarios as specified, %d of them by a better rule, %d failed, %d skipped (501: %s)" % (
-            len(names - set(bad) - limits) - sum(skipped.values()), len(names & set(BETTER) - set(bad)),
+            len(names - set(bad)) - sum(skipped.values()), len(names & set(BETTER) - set(bad)),
             len(bad), sum(skipped.values()), ", ".join(skipped) or "-"))
-        for name in sorted(limits):
-            print("known limit, not as specified: %s: %s" % (name, LIMITS[name][0]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 BETTER: scenario -> (rule, {connection: lines that are expected instead of the recorded ones}).
 A connection that is not named is expected as recorded.
-LIMITS: the same for what we do not do as specified yet; these are listed at every run.
 """
 import json
 
@@ -102,6 +101,8 @@ BETTER = {
     "ws_one_and_a_half": (SOCKET, {"A": ["HTTP 101", ack(), "PONG", "SENDACK 1 seq 3 reason 1 flags 0",
                                          "PONG"]}),
     "ws_data_with_upgrade": (SOCKET, {"A": ["HTTP 101", ack(), "PONG"]}),
+    "ws_unmasked": (SOCKET, {"A": ["HTTP 101", ack(), "WS close 1002", "CLOSED"]}),
+    "ws_tcp_protocol_on_ws_port": (SOCKET, {"A": ["HTTP 400", "CLOSED"]}),
     "ws_bad_upgrade": (SOCKET, {"A": ["HTTP 426", "CLOSED"]}),
     "silent_client_ws": (SOCKET, {"A": ["HTTP 101", "WS close 1000", "CLOSED"]}),
     "idle_timeout": ("wkproto 4: idle clients are closed in time; the recording lacks the last PONG",
@@ -163,11 +164,4 @@ BETTER = {
             "setting": {"stream": True}, "timestamp": "NOW"}}, sort_keys=True),
         event(1, "main", "stream.delta", "open", {"delta": "hi"}, 1700000000123),
         event(2, "__finish__", "stream.finish", "closed", {}, 1700000000456)]}),
-}
-
-LIMITS = {
-    "ws_unmasked": ("libwebsockets takes unmasked frames instead of closing with 1002",
-                    {"A": ["HTTP 101", ack(), "PONG", "PONG"]}),
-    "ws_tcp_protocol_on_ws_port": ("bytes that are no HTTP request are answered 403 instead of 400",
-                                   {"A": ["HTTP 403", "CLOSED"]}),
 }

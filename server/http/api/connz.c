@@ -237,6 +237,8 @@ static void drop_connection(struct wk_req *r, int silent)
         wk_answer_error(r, "node not found");
     else if (b.conn_id == 0)
         wk_answer_error(r, "conn_id is 0");
+    else if (b.uid.n == 0 || (b.node_id && !wk_connz_is_self(r, b.node_id)))
+        wk_answer_ok(r); /* no such connection */
     else
         wk_req_call(&r->call, wk_answer_then_ok,
                     wkim_node_conn_kick(wk_req_node(r), b.uid, b.conn_id, silent, wk_req_queue(r),

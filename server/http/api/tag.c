@@ -186,27 +186,38 @@ static int is_other_node(struct wk_req *r, uint64_t node)
     return 1;
 }
 
-static void ask(struct wk_req *r, void (*then)(struct wk_call *c, const wkim_reply *reply))
+/* What is named counts only as far as the caller has to look: an empty slice stands for any. */
+static void ask(struct wk_req *r, void (*then)(struct wk_call *c, const wkim_reply *reply),
+                wkim_slice key, wkim_slice channel_id)
 {
     wk_req_call(&r->call, then,
-                wkim_channel_tags(wk_req_node(r), wk_req_query(r, "tag_key"),
-                                  wk_req_query(r, "channel_id"),
+                wkim_channel_tags(wk_req_node(r), key, channel_id,
                                   wk_req_query_u8(r, "channel_type"), 0, wk_req_queue(r),
                                   &r->call));
 }
 
+static const wkim_slice any;
+
+/* By its key, else by its channel. */
 void wk_api_tag(struct wk_req *r)
 {
-    if (wk_req_query(r, "tag_key").n == 0 && wk_req_query(r, "channel_id").n == 0)
+    wkim_slice key = wk_text_trim(wk_req_query(r, "tag_key"));
+    wkim_slice channel_id = wk_req_query(r, "channel_id");
+
+    if (key.n == 0 && channel_id.n == 0)
         wk_answer_error(r, "tag not found");
     else
-        ask(r, on_tag);
+        ask(r, on_tag, key, key.n ? any : channel_id);
 }
 
+/* By the channel when it is named whole, else by the key, else all. */
 void wk_api_tags(struct wk_req *r)
 {
+    wkim_slice key = wk_req_query(r, "tag_key"), channel_id = wk_req_query(r, "channel_id");
+    int whole = channel_id.n && wk_req_query_u8(r, "channel_type");
+
     if (!is_other_node(r, wk_req_query_u64(r, "node_id")))
-        ask(r, on_tags);
+        ask(r, on_tags, whole ? any : key, whole ? channel_id : any);
 }
 
 void wk_api_tag_remove(struct wk_req *r)
@@ -216,10 +227,13 @@ void wk_api_tag_remove(struct wk_req *r)
     if (wk_decode_object(r, "tagRemoveReq", tag_fields, WK_COUNT(tag_fields), &b) != WKIM_OK ||
         is_other_node(r, b.node_id))
         return;
-    if (b.tag_key.n == 0 && b.channel_id.n == 0) /* not everything because nothing was named */
+    int by_key = !wk_text_blank(b.tag_key);
+
+    if (!by_key && b.channel_id.n == 0) /* not everything because nothing was named */
         wk_answer_ok(r);
     else
         wk_req_call(&r->call, wk_answer_then_ok,
-                    wkim_channel_tags(wk_req_node(r), b.tag_key, b.channel_id, b.channel_type, 1,
+                    wkim_channel_tags(wk_req_node(r), by_key ? b.tag_key : any,
+                                      by_key ? any : b.channel_id, b.channel_type, 1,
                                       wk_req_queue(r), &r->call));
 }

@@ -61,6 +61,8 @@ static const char *status_text(int status)
         return "Not Found";
     case 408:
         return "Request Timeout";
+    case 409:
+        return "Conflict";
     case 413:
         return "Request Entity Too Large";
     case 429:

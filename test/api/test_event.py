@@ -144,6 +144,27 @@ class Events(srv.Running, unittest.TestCase):
         self.assertEqual(events[0]["payload"], {"n": 1})
         self.assertEqual(events[1]["payload"], {"status": "error", "end_reason": 0, "error": "boom"})
 
+    def test_payloads_of_other_types_are_kept(self):
+        server = self.ready()
+        sync = {"channel_id": "g", "channel_type": 2, "client_msg_no": "m1"}
+
+        def payloads():
+            events = server.post("/message/eventsync", sync)[1]["data"]["events"]
+            return {e["event_key"]: (e["event_type"], e["payload"]) for e in events}
+        self.delta(server, "d", "text")
+        self.event(server, "a", "Tool.Call", payload={"n": [1, "☃"]})
+        self.event(server, "b", "note", event_key="k2", payload="plain")
+        self.event(server, "c", "note", event_key="k3")
+        want = {"main": ("tool.call", {"n": [1, "☃"]}), "k2": ("note", "plain"),
+                "k3": ("note", {"end_reason": 0, "status": ""})}
+        self.assertEqual(payloads(), want)
+        self.assertEqual(base64.b64decode(self.message(server)["stream_data"]), b"text")
+        server.kill()
+        server.start()
+        self.assertEqual(payloads(), want)
+        self.event(server, "d", "stream.close")
+        self.assertEqual(payloads()["main"], ("stream.close", {"kind": "text", "text": "text"}))
+
     def test_limits(self):
         server = self.ready({"streamCache": {"maxChunksPerStream": 3}})
         for i in range(3):

@@ -35,7 +35,7 @@ static void recount(struct im_slot *is, struct im_stream *st)
     size_t n = sizeof(*st) + st->key_n;
 
     for (size_t i = 0; i < st->n_lanes; i++)
-        n += sizeof(struct im_lane) + st->lanes[i]->snapshot.cap;
+        n += sizeof(struct im_lane) + st->lanes[i]->snapshot.cap + st->lanes[i]->kept.cap;
     account(is, st, n);
 }
 

@@ -1,7 +1,8 @@
 #include "im/event/lane.h"
 #include "base/mem.h"
 
-#define ROW_FORMAT 1
+#define ROW_FORMAT 2 /* 1: nothing behind the snapshot */
+#define CHUNK_FORMAT 1
 
 /* ---- the event ------------------------------------------------------------------------------- */
 
@@ -59,8 +60,8 @@ enum im_event_kind im_event_kind_of(wkim_slice type)
 
 void im_lane_fini(struct im_lane *l)
 {
-    struct wk_buf *const all[] = { &l->key,   &l->event_id, &l->type,    &l->visibility,
-                                   &l->error, &l->from_uid, &l->snapshot };
+    struct wk_buf *const all[] = { &l->key,      &l->event_id, &l->type, &l->visibility, &l->error,
+                                   &l->from_uid, &l->snapshot, &l->kept };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         wk_buf_fini(all[i]);
@@ -161,6 +162,8 @@ int im_lane_store(struct im_lane *l, const struct im_event *e, enum im_event_kin
         rc = set(&l->visibility, e->visibility);
     if (rc == WKIM_OK)
         rc = set(&l->from_uid, e->from_uid);
+    if (rc == WKIM_OK)
+        rc = set(&l->kept, kind == IM_EVENT_CUSTOM ? e->payload : wk_slice(NULL, 0));
     l->message_id = e->message_id;
     l->occurred_ms = e->occurred_ms ? e->occurred_ms : e->now_ms;
     l->seq = seq;
@@ -188,15 +191,18 @@ void im_lane_row_encode(struct wk_buf *out, const struct im_lane *l)
     wk_buf_str(out, wk_buf_slice(&l->error));
     wk_buf_str(out, wk_buf_slice(&l->from_uid));
     wk_buf_str(out, wk_buf_slice(&l->snapshot));
+    wk_buf_str(out, wk_buf_slice(&l->kept));
 }
 
 int im_lane_row_decode(struct im_lane *l, wkim_slice in)
 {
-    struct wk_buf *const texts[] = { &l->event_id, &l->type,     &l->visibility,
-                                     &l->error,    &l->from_uid, &l->snapshot };
+    struct wk_buf *const texts[] = { &l->event_id, &l->type,     &l->visibility, &l->error,
+                                     &l->from_uid, &l->snapshot, &l->kept };
     struct wk_cursor c = wk_cursor(in);
+    uint8_t format = wk_cursor_u8(&c);
+    size_t n_texts = sizeof(texts) / sizeof(texts[0]) - (format == 1);
 
-    if (wk_cursor_u8(&c) != ROW_FORMAT)
+    if (format == 0 || format > ROW_FORMAT)
         return WKIM_ECORRUPT;
     l->status = wk_cursor_u8(&c);
     uint8_t bits = wk_cursor_u8(&c);
@@ -207,7 +213,7 @@ int im_lane_row_decode(struct im_lane *l, wkim_slice in)
     l->occurred_ms = wk_cursor_u64(&c);
     l->message_id = (int64_t)wk_cursor_u64(&c);
     l->chunk_first = l->chunk_next = wk_cursor_u64(&c);
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+    for (size_t i = 0; i < n_texts; i++) {
         if (set(texts[i], wk_cursor_str(&c)) != WKIM_OK)
             return WKIM_ENOMEM;
     }
@@ -218,7 +224,7 @@ void im_lane_chunk_encode(struct wk_buf *out, const struct im_lane *l)
 {
     size_t from = l->unsaved_whole ? 0 : l->unsaved_from;
 
-    wk_buf_u8(out, ROW_FORMAT);
+    wk_buf_u8(out, CHUNK_FORMAT);
     wk_buf_u8(out, (uint8_t)((l->text ? 1 : 0) | (l->unsaved_whole ? 2 : 0)));
     wk_buf_str(out, wk_buf_slice(&l->visibility));
     wk_buf_str(out, wk_buf_slice(&l->from_uid));
@@ -229,7 +235,7 @@ int im_lane_chunk_apply(struct im_lane *l, uint64_t number, wkim_slice in)
 {
     struct wk_cursor c = wk_cursor(in);
 
-    if (wk_cursor_u8(&c) != ROW_FORMAT)
+    if (wk_cursor_u8(&c) != CHUNK_FORMAT)
         return WKIM_ECORRUPT;
     uint8_t bits = wk_cursor_u8(&c);
     wkim_slice visibility = wk_cursor_str(&c), from = wk_cursor_str(&c), text = wk_cursor_rest(&c);

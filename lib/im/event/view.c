@@ -177,7 +177,9 @@ static void one_event(struct wk_buf *out, const struct im_lane *l)
     number(out, ",\"occurred_at\":", l->occurred_ms);
     member(out, ",\"visibility\":", wk_buf_slice(&l->visibility));
     lit(out, ",\"payload\":");
-    if (shows_snapshot(l)) {
+    if (l->kept.n) {
+        wk_buf_bytes(out, l->kept.p, l->kept.n);
+    } else if (shows_snapshot(l)) {
         snapshot(out, l);
     } else {
         number(out, "{\"end_reason\":", l->end_reason);

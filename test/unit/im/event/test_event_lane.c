@@ -169,6 +169,34 @@ static void rows_and_pieces_give_the_lane_back(void **state)
     wk_buf_fini(&two);
 }
 
+static void an_event_of_another_type_keeps_its_payload_until_the_next(void **state)
+{
+    struct im_lane l = { 0 }, back = { 0 };
+    struct wk_buf row = WK_BUF_INIT;
+    struct im_event e = other("e1", "{\"a\":1}");
+    (void)state;
+
+    add(&l, "text");
+    assert_int_equal(im_lane_store(&l, &e, IM_EVENT_CUSTOM, 1), WKIM_OK);
+    assert_true(wk_slice_eq(wk_buf_slice(&l.kept), WK_LIT("{\"a\":1}")));
+    assert_snapshot(&l, "text");
+    im_lane_row_encode(&row, &l);
+    assert_int_equal(im_lane_row_decode(&back, wk_buf_slice(&row)), WKIM_OK);
+    assert_true(wk_slice_eq(wk_buf_slice(&back.kept), WK_LIT("{\"a\":1}")));
+    im_lane_fini(&back);
+    /* As written before payloads were kept. */
+    back = (struct im_lane){ 0 };
+    row.p[0] = 1;
+    assert_int_equal(im_lane_row_decode(&back, wk_slice(row.p, row.n - 1 - l.kept.n)), WKIM_OK);
+    assert_snapshot(&back, "text");
+    assert_int_equal(back.kept.n, 0);
+    im_lane_fini(&back);
+    assert_int_equal(im_lane_store(&l, &e, IM_EVENT_CLOSE, 2), WKIM_OK);
+    assert_int_equal(l.kept.n, 0);
+    im_lane_fini(&l);
+    wk_buf_fini(&row);
+}
+
 static void pieces_before_the_stored_event_are_ignored(void **state)
 {
     struct im_lane l = { 0 }, back = { 0 };
@@ -245,6 +273,7 @@ int main(void)
         cmocka_unit_test(custom_events_and_snapshots_leave_the_status),
         cmocka_unit_test(a_snapshot_beyond_the_limit_is_refused_and_nothing_changes),
         cmocka_unit_test(rows_and_pieces_give_the_lane_back),
+        cmocka_unit_test(an_event_of_another_type_keeps_its_payload_until_the_next),
         cmocka_unit_test(pieces_before_the_stored_event_are_ignored),
         cmocka_unit_test(cut_rows_are_damage),
         cmocka_unit_test(requests_survive_their_coding),

@@ -49,7 +49,7 @@ enum im_event_kind im_event_kind_of(wkim_slice type);     /* lower case, trimmed
 struct im_lane {
     struct wk_buf key, event_id, type, visibility, error, from_uid;
     struct wk_buf snapshot;   /* text, or JSON */
-    struct wk_buf kept;       /* payload of the last stored event when its type is the caller's own */
+    struct wk_buf kept;       /* payload of the last stored event when its type is not known */
     bool text, has_snapshot;
     uint8_t status, end_reason;
     uint64_t seq;             /* of the last stored event, 0: none */

@@ -276,7 +276,7 @@ void wk_api_message_send(struct wk_req *r)
 
     if (!has_channel) {
         s.channel_id = (wkim_slice){NULL, 0};
-        s.client_msg_no = (wkim_slice){NULL, 0}; /* one is made, so that no command is a repetition */
+        s.client_msg_no = (wkim_slice){NULL, 0}; /* one is made: no command is a repetition */
         s.subscribers = b.subscribers.p;
         s.n_subscribers = b.subscribers.n;
     }

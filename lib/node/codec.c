@@ -298,3 +298,11 @@ int wkim_cipher_sign(wkim_cipher *c, const wkim_packet *p, char out[32])
                                  p->channel_id, wk_str(type), p->payload };
     return wk_msg_key(c->crypto, &c->key, parts, 8, out);
 }
+
+bool wk_node_recv_fits(const struct wkim_node *n, const struct wk_record *r, wkim_slice channel)
+{
+    const bool sealed = n->set.encrypt;
+    const size_t payload_n = sealed ? WK_SEALED_LEN(r->payload.n) : r->payload.n;
+
+    return wk_record_fits(r, channel, payload_n, sealed, n->set.version_max);
+}

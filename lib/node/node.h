@@ -118,6 +118,9 @@ struct wk_node_settings {
     uint64_t node_id;
 };
 
+/* Whether clients can be sent r, whose channel they see as `channel`: RECV is a frame as well. */
+bool wk_node_recv_fits(const struct wkim_node *n, const struct wk_record *r, wkim_slice channel);
+
 struct wk_events_target {
     struct wkim_queue *queue;
     uint32_t mask;

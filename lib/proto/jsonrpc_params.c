@@ -200,9 +200,7 @@ void wk_json_params_send(struct wk_json_params *p, struct wk_json_in *out)
     s->stream_no = text(p, "streamNo");
     s->channel_id = text(p, "channelId");
     s->channel_type = octet(p, "channelType");
-    s->topic = text(p, "topic");
-    if ((s->setting & WKIM_SETTING_TOPIC) == 0)
-        s->topic = wk_slice(NULL, 0);
+    s->topic = text(p, "topic"); /* JSON readers and the history show it without the bit as well */
     s->payload = payload(p);
     out->generated_client_msg_no = s->client_msg_no.n == 0;
 }

@@ -1,5 +1,7 @@
 #include "proto/record.h"
 #include "base/cursor.h"
+#include "base/limits.h"
+#include "proto/codec.h"
 
 enum { RECORD_FORMAT = 1, RECORD_FIXED_BYTES = 36 };
 
@@ -65,4 +67,28 @@ void wk_record_patch(uint8_t *record, uint64_t message_seq, uint64_t timestamp_m
 {
     put_u64(record + WK_RECORD_SEQ_OFFSET, message_seq);
     put_u64(record + WK_RECORD_TIMESTAMP_OFFSET, timestamp_ms);
+}
+
+bool wk_record_fits(const struct wk_record *r, wkim_slice channel, size_t payload_n, bool sealed,
+                    uint8_t version_max)
+{
+    static const uint8_t key_room[32];
+    const size_t strings = channel.n + 2 * r->from_uid.n + r->client_msg_no.n + r->topic.n +
+                           r->stream_no.n;
+
+    if (payload_n + strings + 128 <= WK_FRAME_BYTES_MAX) /* nearly always: no need to measure */
+        return true;
+    const struct wk_packet p = {
+        .type = WK_PACKET_RECV,
+        .u.recv = { .setting = r->setting,
+                    .msg_key = wk_slice(key_room, sealed ? sizeof(key_room) : 0),
+                    .from_uid = r->from_uid,
+                    .channel_id = channel.n > r->from_uid.n ? channel : r->from_uid,
+                    .client_msg_no = r->client_msg_no,
+                    .stream_no = r->stream_no,
+                    .topic = r->topic,
+                    .payload = wk_slice(r->payload.p, payload_n) },
+    };
+    return wk_packet_size(&p, version_max) > 0 &&
+           (version_max < 5 || wk_packet_size(&p, 4) > 0); /* only they have the stream's fields */
 }

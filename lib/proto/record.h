@@ -25,5 +25,9 @@ void wk_record_encode(struct wk_buf *out, const struct wk_record *r);
 size_t wk_record_size(const struct wk_record *r);
 /* Slices are borrowed from `in`.  WKIM_OK, WKIM_EPROTO, WKIM_EVERSION. */
 int wk_record_decode(struct wk_record *out, wkim_slice in);
+/* Whether the RECVs of r, its payload of payload_n bytes on the wire and its channel shown as
+ * `channel`, are within WK_FRAME_BYTES_MAX for clients up to version_max. */
+bool wk_record_fits(const struct wk_record *r, wkim_slice channel, size_t payload_n, bool sealed,
+                    uint8_t version_max);
 void wk_record_patch(uint8_t *record, uint64_t message_seq, uint64_t timestamp_ms);
 #endif

@@ -28,9 +28,9 @@ static struct wk_sign_job sign_job(const struct wk_session *s, const struct sign
 
 static int send_refuse(struct wk_session *s, const struct wk_packet *p)
 {
-    const uint8_t reason = WKIM_REASON_PAYLOAD_DECODE;
+    uint8_t reason = WKIM_REASON_PAYLOAD_DECODE;
     const int64_t message_id =
-        s->ev.on_send_refused ? s->ev.on_send_refused(s->user, &p->u.send, reason) : 0;
+        s->ev.on_send_refused ? s->ev.on_send_refused(s->user, &p->u.send, &reason) : 0;
     if (s->state != WK_SESSION_OPEN)
         return WKIM_OK;
     const struct wk_packet answer = {

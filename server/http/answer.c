@@ -200,7 +200,7 @@ void wk_answer_not_found(struct wk_req *r)
 /* The library does not say which of its limits it was. */
 #define LIMITS_TEXT                                                                                \
     "limits: ids 4096 bytes, tokens 32767 bytes, lists 100000 entries, answers 64 MiB, payload "   \
-    "limits.maxPayload"
+    "limits.maxPayload, and 1 MiB with everything around it as clients are sent it"
 
 void wk_answer_code(struct wk_req *r, int code, const char *detail)
 {

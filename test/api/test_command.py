@@ -74,6 +74,17 @@ class Commands(srv.Running, unittest.TestCase):
         self.assertEqual(self.waiting(server, "bob"), [])
         self.assertEqual(self.waiting(server, "eve"), ["c1"])
 
+    def test_who_is_named_twice_gets_it_once(self):
+        server = self.serve()
+        bob = wkproto.login(server.tcp, "bob")
+        self.addCleanup(bob.close)
+        self.command(server, "c1", subscribers=["bob", "eve", "bob"])
+        self.command(server, "c2", subscribers=["bob", "bob"],
+                     header={"sync_once": 1, "no_persist": 1})
+        got = [bob.wait("RECV") for _ in range(2)]
+        self.assertEqual([m["plain"] for m in got], [b"c1", b"c2"])
+        self.assertEqual(got[1]["channelId"], "systemcmdonline")
+
     def test_switched_off(self):
         server = self.serve({"disableCMDMessageSync": True})
         self.command(server, "c1", channel_id="bob", channel_type=1)

@@ -73,6 +73,27 @@ class Limits(srv.Running, unittest.TestCase):
             return ack and ack["reasonCode"]
         self.assertEqual([login("u1", "10.1.1.1"), login("u2", "10.1.1.2"), login("u3", "10.1.1.1")], [1, 1, None])
 
+    def test_a_message_nobody_could_be_sent_is_refused(self):
+        server = self.serve({"disableEncryption": False})
+        ann = wkproto.JsonClient(server.tcp, "ann")
+        self.addCleanup(ann.close)
+        for size, reason in ((780000, 1), (790000, 9)):     # sealed it is a third longer
+            answer = ann.call("send", channelId="bob", channelType=1, payload=b64("x" * size))
+            self.assertEqual(answer["result"]["reasonCode"], reason, size)
+        body = {"from_uid": "ann", "channel_id": "bob", "channel_type": 1, "payload": b64("x" * 790000)}
+        status, answer = server.post("/message/send", body)
+        self.assertEqual(status, 413, answer)
+
+    def test_a_sender_under_ban_hears_of_it_before_its_message_is_opened(self):
+        server = self.serve({"disableEncryption": False})
+        self.ok(server, "/channel/info", {"channel_id": "ann", "channel_type": 1, "send_ban": 1})
+        ann = wkproto.login(server.tcp, "ann", encrypt=True)
+        self.addCleanup(ann.close)
+        ann.keys = None                                     # neither sealed nor signed
+        self.assertEqual(ann.say("bob", 1, "hi")["reasonCode"], 25)
+        self.ok(server, "/channel/info", {"channel_id": "ann", "channel_type": 1, "send_ban": 0})
+        self.assertEqual(ann.say("bob", 1, "hi")["reasonCode"], 9)
+
     def test_new_connections_per_second(self):
         server = self.begin(connectRate=5)
         time.sleep(1.1)

@@ -1,6 +1,8 @@
 """The binary client protocol for tests: versions 0 to 6, key agreement and sealing in plain Python."""
 import base64
+import contextlib
 import hashlib
+import json
 import os
 import queue
 import socket
@@ -370,3 +372,35 @@ def login(addr, uid, **more):
         client.close()
         raise RuntimeError("login of %s: %r" % (uid, ack))
     return client
+
+
+class JsonClient:
+    """A JSON-RPC client over TCP; frames that are no answer are left out."""
+
+    def __init__(self, addr, uid, **params):
+        self.sock, self.text, self.ids = socket.create_connection(addr, timeout=10), "", 0
+        self.connack = self.call("connect", uid=uid, **params)
+
+    def call(self, method, **params):
+        """The answer of a request."""
+        self.ids += 1
+        request = {"method": method, "id": str(self.ids), "params": params}
+        self.sock.sendall(json.dumps(request).encode())
+        while True:
+            one = self.next()
+            if one.get("id") == request["id"]:
+                return one
+
+    def next(self):
+        while True:
+            with contextlib.suppress(ValueError):
+                one, end = json.JSONDecoder().raw_decode(self.text)
+                self.text = self.text[end:]
+                return one
+            data = self.sock.recv(1 << 16)
+            if not data:
+                raise EOFError("closed")
+            self.text += data.decode()
+
+    def close(self):
+        self.sock.close()

@@ -45,11 +45,11 @@ static void on_send(void *u, const struct wk_send *m, uint8_t flags, wkim_slice 
         wk_session_pause(x->s, true);
 }
 
-static int64_t on_send_refused(void *u, const struct wk_send *m, uint8_t reason)
+static int64_t on_send_refused(void *u, const struct wk_send *m, uint8_t *reason)
 {
     (void)u;
     (void)m;
-    return reason;
+    return *reason;
 }
 
 static void on_close(void *u, int code, const char *text)

@@ -21,10 +21,11 @@ enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c)
 enum wk_call_result im_list_get_handle(struct im_slot *is, struct wk_call *c);
 /* list_split.c: a change of more than IM_LIST_PIECE uids, as many small commands in a row. */
 #define IM_LIST_PIECE 512
+#define IM_LIST_QUIET 0x80 /* of the op in a command, set by the leader */
 struct im_list_change {
     struct wk_channel_key key;
     uint8_t list, op;
-    bool quiet;      /* no conversations come of it */
+    bool quiet;      /* no conversations come of it: IM_LIST_QUIET */
     size_t op_at;    /* offset of the op in the request */
     uint64_t now_ms;
     wkim_slice uids; /* repeated str */

@@ -3,8 +3,6 @@
 #include <wkim/channel.h>
 #include "im/outbox.h"
 
-#define QUIET 0x80 /* of the op in a command, set by the leader */
-
 /* *n: how many uids. */
 static int decode(struct im_list_change *ch, wkim_slice in, bool source, size_t *n)
 {
@@ -16,8 +14,8 @@ static int decode(struct im_list_change *ch, wkim_slice in, bool source, size_t 
     ch->list = wk_cursor_u8(&c);
     ch->op_at = (size_t)(c.p - in.p);
     ch->op = wk_cursor_u8(&c);
-    ch->quiet = ch->op & QUIET;
-    ch->op &= (uint8_t)~QUIET;
+    ch->quiet = ch->op & IM_LIST_QUIET;
+    ch->op &= (uint8_t)~IM_LIST_QUIET;
     ch->now_ms = wk_cursor_u64(&c);
     ch->uids = wk_cursor_rest(&c);
     if (c.bad || ch->list < first || ch->list > last)
@@ -43,6 +41,8 @@ enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c)
         c->code = WKIM_EINVAL;
         return WK_CALL_DONE;
     }
+    if (ch.op == WKIM_LIST_SET && ch.key.type == WKIM_CHANNEL_TEMP)
+        ch.quiet = true; /* who is to receive, not who takes part */
     if (ch.op == WKIM_LIST_SET || ch.op == WKIM_LIST_CLEAR) {
         c->code = im_channel_get(is, ch.key.type, ch.key.id, &channel);
         if (c->code == WKIM_OK)
@@ -54,7 +54,8 @@ enum wk_call_result im_list_change_handle(struct im_slot *is, struct wk_call *c)
     if (n > IM_LIST_PIECE)
         return im_list_split(is, c, &ch);
     /* In the command, so that every replica writes the same rows whatever its configuration. */
-    c->in->p[ch.op_at] = (uint8_t)(ch.op | (is->im->opt.conversations_off ? QUIET : 0));
+    ch.quiet |= is->im->opt.conversations_off;
+    c->in->p[ch.op_at] = (uint8_t)(ch.op | (ch.quiet ? IM_LIST_QUIET : 0));
     return WK_CALL_PROPOSE;
 }
 

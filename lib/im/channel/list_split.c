@@ -49,7 +49,7 @@ static void send_piece(struct split *s, uint8_t op, const struct wk_buf *uids)
 
     im_channel_key_encode(&b, s->change.key.type, s->change.key.id);
     wk_buf_u8(&b, s->change.list);
-    wk_buf_u8(&b, op);
+    wk_buf_u8(&b, (uint8_t)(op | (s->change.quiet ? IM_LIST_QUIET : 0)));
     wk_buf_u64(&b, s->change.now_ms);
     wk_buf_bytes(&b, uids->p, uids->n);
     struct wk_blob *in = b.oom || uids->oom ? NULL : wk_blob_copy(b.p, b.n);

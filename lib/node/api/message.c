@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "im/answer.h"
 #include "node/node.h"
 
@@ -67,6 +68,28 @@ static void list_channel(struct wkim_node *n, const wkim_send *s, struct wk_buf 
     wk_buf_fini(&joined);
 }
 
+/* Every receiver of the list once, so that nobody gets the message twice. */
+static int put_receivers(const wkim_send *s, struct wk_buf *out)
+{
+    struct wk_map seen;
+    uint64_t seed;
+
+    if (wk_random_bytes(&seed, sizeof(seed)) != WKIM_OK)
+        return WKIM_EIO;
+    struct wk_map_entry *v = wk_calloc(s->n_subscribers, sizeof(*v));
+    int rc = v ? WKIM_OK : WKIM_ENOMEM;
+    wk_map_init(&seen, seed);
+    for (size_t i = 0; rc == WKIM_OK && i < s->n_subscribers; i++) {
+        if (wk_map_get(&seen, s->subscribers[i]))
+            continue;
+        rc = wk_map_put(&seen, &v[i], s->subscribers[i]);
+        wk_buf_str(out, s->subscribers[i]);
+    }
+    wk_map_fini(&seen);
+    wk_free(v);
+    return rc;
+}
+
 static int check_send(const wkim_send *s, struct wkim_node *n)
 {
     bool list = s->n_subscribers != 0;
@@ -121,8 +144,8 @@ int wkim_message_send(wkim_node *n, const wkim_send *args, wkim_queue *q, void *
     wkim_slice from = wk_slice_blank(s.from_uid) ? WK_LIT(IM_SYSTEM_UID) : s.from_uid;
     uint8_t type;
     stored_channel(n, &s, from, &sid, &type);
-    for (size_t i = 0; i < s.n_subscribers; i++)
-        wk_buf_str(&uids, s.subscribers[i]);
+    if (s.n_subscribers)
+        rc = put_receivers(&s, &uids);
     struct wk_record r = { .flags = s.flags & (WKIM_FLAG_NO_PERSIST | WKIM_FLAG_RED_DOT |
                                                WKIM_FLAG_SYNC_ONCE),
                            .setting = s.setting,
@@ -134,6 +157,13 @@ int wkim_message_send(wkim_node *n, const wkim_send *args, wkim_queue *q, void *
                            .client_msg_no = s.client_msg_no,
                            .topic = s.topic,
                            .payload = s.payload };
+    if (rc == WKIM_OK && !wk_node_recv_fits(n, &r, s.n_subscribers ? r.channel_id : s.channel_id))
+        rc = WKIM_ETOOBIG; /* nobody could be sent it */
+    if (rc != WKIM_OK) {
+        wk_buf_fini(&sid);
+        wk_buf_fini(&uids);
+        return rc;
+    }
     struct im_send_head h = { .bits = (uint8_t)(IM_SEND_API | (s.n_subscribers ? IM_SEND_LIST : 0) |
                                                 (s.device_id.n ? IM_SEND_DEVICE : 0)),
                               .uids = wk_buf_slice(&uids),

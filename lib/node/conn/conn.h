@@ -23,7 +23,7 @@ struct wk_unacked {
     struct wk_blob *blob;
     wkim_slice channel_id; /* as this client sees it; borrowed from blob or constant */
     uint32_t record_off;
-    uint32_t due_s;        /* monotonic seconds */
+    uint32_t due_ms;       /* of the monotonic clock; wraps */
     uint8_t flags, count;
 };
 
@@ -93,7 +93,7 @@ void wk_conn_move(struct wk_conn *c); /* to the shard of its uid's slot; login g
 /* conn_send.c */
 void wk_conn_on_send(void *conn, const struct wk_send *s, uint8_t flags, wkim_slice plain,
                      uint64_t ack);
-int64_t wk_conn_on_send_refused(void *conn, const struct wk_send *s, uint8_t reason);
+int64_t wk_conn_on_send_refused(void *conn, const struct wk_send *s, uint8_t *reason);
 /* conn_push.c */
 extern const struct im_conn_ops wk_conn_im_ops;
 

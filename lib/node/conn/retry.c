@@ -44,7 +44,7 @@ int wk_conn_track(struct wk_conn *c, const struct im_push *p)
         (struct wk_unacked){ .message_id = p->record->message_id,
                              .blob = wk_blob_ref(p->blob),
                              .channel_id = p->channel_id,
-                             .due_s = (uint32_t)((c->shard->now_ms + c->node->set.retry_ms) / 1000),
+                             .due_ms = (uint32_t)(c->shard->now_ms + c->node->set.retry_ms),
                              .flags = p->flags };
     wk_count(&wk_node_shard(c->node, c->shard)->count.retry_queue, 1);
     arm(c);
@@ -113,11 +113,11 @@ static bool over(const struct wk_conn *c, const struct wk_unacked *u)
 void wk_conn_retry(struct wk_timer *t)
 {
     struct wk_conn *c = WK_CONTAINER(t, struct wk_conn, retry);
-    uint32_t now_s = (uint32_t)(c->shard->now_ms / 1000);
+    uint32_t now = (uint32_t)c->shard->now_ms;
 
     for (uint32_t i = 0; i < c->unacked_n && !c->closed;) {
         struct wk_unacked *u = at(c, i);
-        if (u->due_s > now_s || wk_session_state(c->session) != WK_SESSION_OPEN) {
+        if ((int32_t)(u->due_ms - now) > 0 || wk_session_state(c->session) != WK_SESSION_OPEN) {
             i++;
         } else if (over(c, u)) {
             drop(c, i);
@@ -127,7 +127,7 @@ void wk_conn_retry(struct wk_timer *t)
         } else {
             resend(c, u);
             u->count++;
-            u->due_s = now_s + (uint32_t)(c->node->set.retry_ms / 1000);
+            u->due_ms = now + (uint32_t)c->node->set.retry_ms;
             i++;
         }
     }

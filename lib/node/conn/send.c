@@ -74,12 +74,20 @@ static struct send_op *send_new(struct wk_node_shard *ns)
     return op;
 }
 
-static uint8_t check_send(struct wk_conn *c, const struct wk_send *s, wkim_slice plain)
+/* What is decided before a SEND is opened (messaging.md 3.1). */
+static uint8_t check_sender(const struct wk_conn *c)
 {
     if (c->im.kicked)
         return WKIM_REASON_KICK;
-    if (c->im.send_ban)
-        return WKIM_REASON_SEND_BAN;
+    return c->im.send_ban ? WKIM_REASON_SEND_BAN : WKIM_REASON_SUCCESS;
+}
+
+static uint8_t check_send(struct wk_conn *c, const struct wk_send *s, wkim_slice plain)
+{
+    uint8_t gate = check_sender(c);
+
+    if (gate != WKIM_REASON_SUCCESS)
+        return gate;
     if (s->channel_id.n == 0 || s->channel_id.n > WK_ID_BYTES_MAX ||
         wk_slice_has_any(s->channel_id, "@#&"))
         return WKIM_REASON_CHANNEL_ID;
@@ -133,6 +141,11 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
                            .topic = s->topic,
                            .stream_no = s->stream_no,
                            .payload = plain };
+    if (!wk_node_recv_fits(c->node, &r, s->channel_id)) {
+        wk_buf_fini(&sid);
+        refuse_send(c, ack, id, WKIM_REASON_PAYLOAD_DECODE);
+        return;
+    }
     struct im_send_head h = { .conn_id = c->im.id };
     wk_buf_clear(b);
     im_send_encode(b, &h, &r);
@@ -166,13 +179,17 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
     wk_call_send(c->node->cluster, &op->call);
 }
 
-int64_t wk_conn_on_send_refused(void *user, const struct wk_send *s, uint8_t reason)
+int64_t wk_conn_on_send_refused(void *user, const struct wk_send *s, uint8_t *reason)
 {
     struct wk_conn *c = user;
+    uint8_t gate = check_sender(c);
+
+    if (gate != WKIM_REASON_SUCCESS)
+        *reason = gate;
     c->in_msgs++;
     c->in_packets++;
     wk_count(&wk_conn_per(c)->count.in_type[im_type_index(s->channel_type)], 1);
-    wk_count(&wk_conn_per(c)->count.sendack[reason % WK_REASONS], 1);
+    wk_count(&wk_conn_per(c)->count.sendack[*reason % WK_REASONS], 1);
     wk_count(&wk_conn_per(c)->count.refused_sends, 1);
     return wk_snowflake_next(&wk_conn_per(c)->ids, c->shard->wall_ms);
 }

@@ -1,5 +1,7 @@
 #include "packets.h"
 #include "proto/record.h"
+#include "base/limits.h"
+#include <wkim/types.h>
 
 static struct wk_record sample(void)
 {
@@ -111,6 +113,38 @@ static void another_format_is_a_newer_version(void **state)
     assert_int_equal(wk_record_decode(&back, WK_LIT("\x00zzzz")), WKIM_EVERSION);
 }
 
+/* The largest payload that fits, by asking. */
+static size_t largest(const struct wk_record *r, bool sealed, uint8_t version)
+{
+    size_t low = 0, high = 2 << 20;
+
+    while (low < high) {
+        const size_t mid = low + (high - low + 1) / 2;
+        if (wk_record_fits(r, r->channel_id, mid, sealed, version))
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return low;
+}
+
+static void what_fits_is_what_one_frame_holds(void **state)
+{
+    (void)state;
+    const struct wk_record r = { .channel_id = WK_LIT("cc"), .from_uid = WK_LIT("from"),
+                                 .client_msg_no = WK_LIT("n") };
+    struct wk_record stream = r;
+    /* setting, key, from, channel (as long as the uid), type, expire, number, id, seq, time */
+    const size_t fixed = 1 + 2 + 6 + 6 + 1 + 4 + 3 + 8 + 4 + 4;
+
+    assert_int_equal(largest(&r, false, 5), WK_FRAME_BYTES_MAX - fixed);
+    assert_int_equal(largest(&r, true, 5), WK_FRAME_BYTES_MAX - fixed - 32);
+    assert_int_equal(largest(&r, false, 6), WK_FRAME_BYTES_MAX - fixed - 4);
+    stream.setting = WKIM_SETTING_STREAM;
+    stream.stream_no = WK_LIT("s");
+    assert_int_equal(largest(&stream, false, 5), WK_FRAME_BYTES_MAX - fixed - 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +153,7 @@ int main(void)
         cmocka_unit_test(patching_changes_sequence_and_timestamp_only),
         cmocka_unit_test(a_cut_record_is_refused),
         cmocka_unit_test(another_format_is_a_newer_version),
+        cmocka_unit_test(what_fits_is_what_one_frame_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,10 +83,10 @@ TEST_FN void client_on_send(void *user, const struct wk_send *p, uint8_t flags, 
     }
 }
 
-TEST_FN int64_t client_on_send_refused(void *user, const struct wk_send *p, uint8_t reason)
+TEST_FN int64_t client_on_send_refused(void *user, const struct wk_send *p, uint8_t *reason)
 {
     struct client *c = user;
-    wk_buf_printf(&c->trace, "refused seq=%u reason=%u\n", p->client_seq, reason);
+    wk_buf_printf(&c->trace, "refused seq=%u reason=%u\n", p->client_seq, *reason);
     return ++c->next_message_id;
 }
 

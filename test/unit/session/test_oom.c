@@ -85,7 +85,7 @@ static void on_send(void *u, const struct wk_send *m, uint8_t flags, wkim_slice 
     (void)plain;
     x->acks[x->n_acks++] = ack;
 }
-static int64_t on_send_refused(void *u, const struct wk_send *m, uint8_t reason)
+static int64_t on_send_refused(void *u, const struct wk_send *m, uint8_t *reason)
 {
     (void)u;
     (void)m;

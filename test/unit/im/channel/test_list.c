@@ -137,6 +137,17 @@ static void a_set_removes_and_makes_conversations_and_keeps_the_rest(void **stat
     assert_int_equal(cl_conversations(&c, "c"), 0);
 }
 
+static void receivers_of_a_temporary_channel_get_no_conversation(void **state)
+{
+    (void)state;
+    assert_int_equal(cl_list(&c, WKIM_CHANNEL_TEMP, "t", WK_LIST_SUBSCRIBER, WKIM_LIST_SET, "a b"),
+                     WKIM_OK);
+    assert_int_equal(cl_conversations(&c, "a"), 0);
+    assert_int_equal(cl_list(&c, WKIM_CHANNEL_TEMP, "t", WK_LIST_SUBSCRIBER, WKIM_LIST_ADD, "c"),
+                     WKIM_OK);
+    assert_int_equal(cl_conversations(&c, "c"), 1); /* who is added takes part */
+}
+
 static void the_deny_list_takes_the_conversation_and_gives_it_back_as_read(void **state)
 {
     (void)state;
@@ -203,6 +214,7 @@ int main(void)
         T(adding_subscribers_creates_the_channel_and_counts),
         T(removing_a_subscriber_removes_its_conversation),
         T(a_set_removes_and_makes_conversations_and_keeps_the_rest),
+        T(receivers_of_a_temporary_channel_get_no_conversation),
         T(the_deny_list_takes_the_conversation_and_gives_it_back_as_read),
         cmocka_unit_test_setup_teardown(a_persons_allow_list_makes_both_conversations, fresh_strict,
                                         gone),

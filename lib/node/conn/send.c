@@ -74,7 +74,7 @@ static struct send_op *send_new(struct wk_node_shard *ns)
     return op;
 }
 
-/* What is decided before a SEND is opened (messaging.md 3.1). */
+/* What is decided before a SEND is opened. */
 static uint8_t check_sender(const struct wk_conn *c)
 {
     if (c->im.kicked)

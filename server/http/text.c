@@ -132,6 +132,8 @@ int64_t wk_text_query_i64(wkim_slice s)
     int has_sign = s.n && (s.p[0] == '-' || s.p[0] == '+'), negative = has_sign && s.p[0] == '-';
     int64_t v = 0;
 
+    if (s.n == 0)
+        return 0;
     if (!wk_text_i64(s, &v) && all_digits((wkim_slice){s.p + has_sign, s.n - (size_t)has_sign}))
         return negative ? INT64_MIN : INT64_MAX;
     return v;

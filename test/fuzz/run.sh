@@ -17,7 +17,7 @@ include lib/rooms.mk
 O := build/fuzz
 SRC := $(foreach r,$(ROOMS),$(wildcard lib/$(r)/*.c)) $(wildcard test/support/*.c) \
 	$(wildcard server/http/*.c server/http/*/*.c server/config/*.c server/out/*.c) \
-	server/options.c server/net.c server/tls.c test/fuzz/log_say.c
+	server/listen/ws_look.c server/options.c server/net.c server/tls.c test/fuzz/log_say.c
 TARGETS := $(patsubst test/fuzz/%.c,$(O)/%,$(wildcard test/fuzz/fuzz_*.c))
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -pthread -D_GNU_SOURCE \

@@ -33,7 +33,7 @@ def http_body():
                     front = "&".join([*names.groups(), urllib.parse.unquote(query)])
                     inputs.append(bytes([i]) + front.encode() + b"\n" + body)
     words = set()
-    for source in (ROOT / "server" / "http").glob("*.c"):
+    for source in (ROOT / "server" / "http").rglob("*.c"):
         text = source.read_text(encoding="utf-8")
         words |= {'"%s":' % w for w in re.findall(r"WK_FIELD\([^,]+,\s*(\w+)", text)}
         words |= set(re.findall(r'wk_req_query\w*\(r, "(\w+)"\)', text))
@@ -72,7 +72,17 @@ def grpc():
     return inputs, {"grpc-status", "grpc-message", "application/grpc"}
 
 
-MAKERS = {"fuzz_grpc": grpc, "fuzz_http_body": http_body, "fuzz_jwt": jwt, "fuzz_config_file": config_file}
+def ws_look():
+    request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    mask = b"\x05\x06\x07\x08"
+    frames = [bytes([0x82, 0x80 | n]) + mask + b"x" * n for n in (0, 1, 125)]
+    frames += [b"\x82\xfe\x01\x00" + mask + b"x" * 256, b"\x82\xff\0\0\0\0\0\0\x01\x00" + mask + b"x" * 256]
+    inputs = [bytes([step]) + request + b"".join(frames) + b"\x89\x00" for step in (0, 6, 255)]
+    return inputs, {"GET ", "OPTIONS ", r"\x0d\x0a\x0d\x0a"}
+
+
+MAKERS = {"fuzz_ws_look": ws_look, "fuzz_grpc": grpc, "fuzz_http_body": http_body, "fuzz_jwt": jwt,
+          "fuzz_config_file": config_file}
 
 
 def quoted(word):

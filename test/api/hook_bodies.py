@@ -25,7 +25,7 @@ MASKS = ((r'"message_id":\d{6,}', '"message_id":N'), (r'"message_idstr":"\d{6,}"
          (r'"timestamp":\d{10}', '"timestamp":N'))
 
 
-def wait_for(what, seconds=15):
+def wait_for(what, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end and not what():
         time.sleep(0.02)
@@ -116,12 +116,12 @@ def grpc_group(server, hooks):
     users = {u: wkproto.Client(server.tcp, u, version=4, flag=0, encrypt=True) for u in ("ca", "cb", "ds_sys")}
     try:
         for u in ("ca", "cb", "ds_sys"):
-            users[u].wait("CONNACK", 3)
+            users[u].wait("CONNACK")
         server.post("/channel", {"channel_id": "cg", "channel_type": 2, "subscribers": ["ca", "cb", "cc", "cd", "ce"]})
         server.post("/user/systemuids_add", {"uids": ["ds_sys"]})
         for uid, channel, kind, text in (("ca", "cb", 1, "enc hello"), ("ds_sys", "cg", 2, "from ds system"),
                                          ("ca", "cg", 2, "grp")):
-            users[uid].say(channel, kind, text, 3, number=os.urandom(8).hex())
+            users[uid].say(channel, kind, text, number=os.urandom(8).hex())
         wait_for(lambda: sum(len(json.loads(b)) for e, b in list(hooks.raw) if e == "msg.notify") >= 3)
         wait_for(lambda: sum(1 for e, _ in list(hooks.raw) if e == "msg.offline") >= 3)
         wait_for(lambda: sum(len(json.loads(b)) for e, b in list(hooks.raw) if e == "user.onlinestatus") >= 3)

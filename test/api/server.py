@@ -45,6 +45,18 @@ def free_ports(count, span=None):
     raise RuntimeError("no %d free ports between %d and %d" % (count, first, last))
 
 
+def eventually(check, seconds=20.0):
+    """What `check` returns, as soon as it raises no AssertionError; its last one after so many seconds."""
+    end = time.monotonic() + seconds * PATIENCE
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.05)
+
+
 def merged(base, more):
     out = dict(base)
     for key, value in more.items():
@@ -136,7 +148,7 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, wait=20.0):
+    def stop(self, wait=60.0):
         """Orderly; the exit status, or -9 when it had to be killed."""
         if self.alive():
             self.process.terminate()

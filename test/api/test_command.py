@@ -101,7 +101,7 @@ class Commands(srv.Running, unittest.TestCase):
         one = dict(client.wait("RECV"))
         one["flags"] = flag
         client.recvack(one)
-        end = time.monotonic() + 2
+        end = time.monotonic() + 20
         while self.waiting(server, "bob") and level and flag and time.monotonic() < end:
             time.sleep(0.05)
         return self.waiting(server, "bob")

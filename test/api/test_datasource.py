@@ -193,16 +193,16 @@ class SystemAccounts(Base):
 
     def test_a_hanging_source_delays_only_the_first_check(self):
         self.source.say("getSystemUIDs", hang(30))
-        server = self.node(members=False, datasource={"requestTimeout": "1s"})
+        server = self.node(members=False, datasource={"requestTimeout": "3s"})
         server.post("/channel", {"channel_id": "g", "channel_type": 2, "subscribers": ["ann"]})
         ann = self.connect(server, "ann")
         began = time.monotonic()
         self.assertEqual(self.reason(ann, "g"), SUCCESS)
-        self.assertGreater(time.monotonic() - began, 0.8)
+        self.assertGreater(time.monotonic() - began, 2.8)
         began = time.monotonic()
         for _ in range(20):
             self.assertEqual(self.reason(ann, "g"), SUCCESS)
-        self.assertLess(time.monotonic() - began, 0.8)
+        self.assertLess(time.monotonic() - began, 2.8)
 
 
 class Members(Base):

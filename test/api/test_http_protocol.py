@@ -17,7 +17,7 @@ JSON = "application/json; charset=utf-8"
 PLAIN = "text/plain; charset=utf-8"
 
 
-def raw(data, wait=5.0, answers=1):
+def raw(data, wait=20.0, answers=1):
     """Bytes out, bytes back until `answers` whole answers or the end of the connection."""
     with socket.create_connection((BASE.hostname, BASE.port), timeout=wait) as s:
         s.sendall(data)

@@ -22,7 +22,7 @@ import wkproto
 
 QUICK_MS = 12000
 FLAGS = (("no_persist", 1), ("red_dot", 2), ("sync_once", 4), ("dup", 8))
-GRACE = 1.0         # for what is still missing after the time a step gives
+GRACE = 20.0        # for what is still missing after the time a step gives
 ADDED = {"message_id", "message_idstr", "message_idstrs", "message_seq", "reason"}   # answers of sending
 # The first row of a storage read shows its stored flags (http-api 3); the reference shows 0.
 STORED_RED_DOT = {("cm09", 3)}
@@ -241,7 +241,7 @@ class Play:
                 c.close()
 
     def do_connect(self, step, want):
-        wait = step.get("wait_ms", 2500) / 1000
+        wait = GRACE if want.get("connack_reason") is not None else step.get("wait_ms", 2500) / 1000
         flag, uid = step.get("device_flag", 0), step["uid"]
         c = wkproto.Client(self.server.tcp, uid, version=step.get("version", 4), flag=flag,
                            device=step.get("device_id", "%s-d%d" % (uid, flag)), token=step.get("token", ""),
@@ -276,7 +276,7 @@ class Play:
         ack = None
         try:
             ack = c.say(step["channel_id"], step["channel_type"], payload,
-                        step.get("ack_wait_ms", 3000) / 1000, number=number,
+                        GRACE if want.get("sendack") else step.get("ack_wait_ms", 3000) / 1000, number=number,
                         flags=sum(bit for name, bit in FLAGS if name in step.get("flags", [])),
                         setting=step.get("setting", 0), expire=step.get("expire", 0),
                         topic=step.get("topic", ""))

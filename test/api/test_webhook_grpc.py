@@ -18,7 +18,7 @@ import grpc_receiver as h2
 import server as srv
 
 
-def wait_for(what, seconds=15):
+def wait_for(what, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if what():
@@ -204,9 +204,10 @@ class Grpc(srv.Running, unittest.TestCase):
         self.assertEqual(self.metric('wkim_webhook_requests_total{event="msg.notify",result="error"}'), 0)
 
     def test_a_receiver_that_is_not_there_is_found_when_it_comes(self):
+        port = srv.free_ports(1)[0]
         held = socket.socket()      # bound, but it does not listen: nobody else takes the port
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
         self.begin(port)
         self.send("r", "early")
         self.assertTrue(wait_for(

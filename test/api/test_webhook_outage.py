@@ -30,9 +30,7 @@ class Receiver(threading.Thread):
         super().__init__(daemon=True)
         self.loop, self.server, self.status, self.requests = asyncio.new_event_loop(), None, 200, []
         self.open_connections = set()
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = srv.free_ports(1)[0]        # no connection of the kernel's choice takes it meanwhile
         self.start()
         self.back()
 

@@ -531,7 +531,7 @@ def comparable(lines):
 
 
 def families(scenarios):
-    """Scenarios that share a uid run one after the other."""
+    """Scenarios that share a uid run one after the other, also where one only sends to it."""
     root = {}
 
     def find(x):
@@ -539,7 +539,7 @@ def families(scenarios):
             x = root[x]
         return x
     for s in scenarios:
-        for uid in re.findall(r'\\?"uid\\?": ?\\?"([^"\\]*)', json.dumps(s, ensure_ascii=False)):
+        for uid in re.findall(r'\\?"(?:uid|channelId|channel_id)\\?": ?\\?"([^"\\]*)', json.dumps(s, ensure_ascii=False)):
             root[find("uid " + uid)] = find(s["name"])
     out = collections.defaultdict(list)
     for s in scenarios:

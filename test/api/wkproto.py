@@ -329,7 +329,7 @@ class Client:
         self.raw(frame(SEND, flags, body + payload))
         return self.seq
 
-    def wait(self, kind, wait=5.0, **fields):
+    def wait(self, kind, wait=20.0, **fields):
         """The first frame of this type with these fields, kept or still to come; None when none comes."""
         def fits(one):
             return one["type"] == kind and all(one.get(k) == v for k, v in fields.items())
@@ -348,11 +348,11 @@ class Client:
             if one["type"] == "CLOSED":
                 return None
 
-    def say(self, channel, kind, payload, wait=5.0, **more):
+    def say(self, channel, kind, payload, wait=20.0, **more):
         """SEND and its SENDACK."""
         return self.wait("SENDACK", wait, clientSeq=self.send(channel, kind, payload, **more))
 
-    def ping(self, wait=5.0):
+    def ping(self, wait=20.0):
         self.raw(bytes([PING << 4]))
         return self.wait("PONG", wait) is not None
 
@@ -367,7 +367,7 @@ class Client:
 def login(addr, uid, **more):
     """A client whose CONNACK was good."""
     client = Client(addr, uid, **more)
-    ack = client.wait("CONNACK", 10)
+    ack = client.wait("CONNACK")
     if ack is None or ack["reasonCode"] != 1:
         client.close()
         raise RuntimeError("login of %s: %r" % (uid, ack))

@@ -163,6 +163,18 @@ void wk_buf_str(struct wk_buf *b, wkim_slice s)
     length_and_bytes(b, len, varint_put(len, s.n), s);
 }
 
+void wk_buf_decimal(struct wk_buf *b, uint64_t v)
+{
+    char text[20];
+    size_t at = sizeof(text);
+
+    do {
+        text[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    wk_buf_bytes(b, text + at, sizeof(text) - at);
+}
+
 void wk_buf_printf(struct wk_buf *b, const char *fmt, ...)
 {
     va_list ap, again;

@@ -24,6 +24,7 @@ void wk_buf_u64(struct wk_buf *b, uint64_t v);
 void wk_buf_varint(struct wk_buf *b, uint64_t v);   /* LEB128, at most 10 bytes */
 void wk_buf_str16(struct wk_buf *b, wkim_slice s);  /* u16 length + bytes; n > 65535 sets oom */
 void wk_buf_str(struct wk_buf *b, wkim_slice s);    /* varint length + bytes */
+void wk_buf_decimal(struct wk_buf *b, uint64_t v);  /* its digits */
 void wk_buf_printf(struct wk_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static inline wkim_slice wk_buf_slice(const struct wk_buf *b) { return wk_slice(b->p, b->n); }
 #endif

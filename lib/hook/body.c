@@ -13,9 +13,16 @@ static void put_lit(struct wk_buf *b, const char *text)
     wk_buf_bytes(b, text, strlen(text));
 }
 
-static void put_field(struct wk_buf *b, const char *name, wkim_slice v)
+/* A body is made per message and event: formatting it with printf costs most of it. */
+static void put_number(struct wk_buf *b, const char *before, uint64_t v)
 {
-    wk_buf_printf(b, ",\"%s\":\"", name);
+    put_lit(b, before);
+    wk_buf_decimal(b, v);
+}
+
+static void put_field(struct wk_buf *b, const char *before, wkim_slice v)
+{
+    put_lit(b, before);
     wk_json_escape(b, v);
     wk_buf_u8(b, '"');
 }
@@ -39,26 +46,30 @@ static wkim_slice other_of(wkim_slice pair, wkim_slice uid)
 static void put_message(struct wk_buf *b, const struct wk_record *r, wkim_slice from,
                         wkim_slice channel, wkim_slice suffix)
 {
-    wk_buf_printf(b,
-                  "{\"header\":{\"no_persist\":%d,\"red_dot\":%d,\"sync_once\":%d},\"setting\":%u",
-                  (r->flags & WKIM_FLAG_NO_PERSIST) != 0, (r->flags & WKIM_FLAG_RED_DOT) != 0,
-                  (r->flags & WKIM_FLAG_SYNC_ONCE) != 0, r->setting);
-    wk_buf_printf(b, ",\"message_id\":%lld,\"message_idstr\":\"%lld\"", (long long)r->message_id,
-                  (long long)r->message_id);
-    put_field(b, "client_msg_no", r->client_msg_no);
-    wk_buf_printf(b, ",\"message_seq\":%llu", (unsigned long long)r->message_seq);
-    put_field(b, "from_uid", from);
-    put_field(b, "channel_id", channel);
+    size_t text = channel.n + from.n + r->client_msg_no.n + r->topic.n;
+
+    (void)wk_buf_reserve(b, 384 + text + r->payload.n / 3 * 4); /* or in steps */
+    put_number(b, "{\"header\":{\"no_persist\":", (r->flags & WKIM_FLAG_NO_PERSIST) != 0);
+    put_number(b, ",\"red_dot\":", (r->flags & WKIM_FLAG_RED_DOT) != 0);
+    put_number(b, ",\"sync_once\":", (r->flags & WKIM_FLAG_SYNC_ONCE) != 0);
+    put_number(b, "},\"setting\":", r->setting);
+    put_number(b, ",\"message_id\":", (uint64_t)r->message_id);
+    put_number(b, ",\"message_idstr\":\"", (uint64_t)r->message_id);
+    put_field(b, "\",\"client_msg_no\":\"", r->client_msg_no);
+    put_number(b, ",\"message_seq\":", r->message_seq);
+    put_field(b, ",\"from_uid\":\"", from);
+    put_field(b, ",\"channel_id\":\"", channel);
     if (suffix.n && b->n && !b->oom) {
         b->n--; /* the suffix belongs inside the quotes */
         wk_buf_bytes(b, suffix.p, suffix.n);
         wk_buf_u8(b, '"');
     }
-    wk_buf_printf(b, ",\"channel_type\":%u", r->channel_type);
+    put_number(b, ",\"channel_type\":", r->channel_type);
     if (r->topic.n)
-        put_field(b, "topic", r->topic);
-    wk_buf_printf(b, ",\"expire\":%u,\"timestamp\":%llu,\"payload\":\"", r->expire_s,
-                  (unsigned long long)(r->timestamp_ms / 1000));
+        put_field(b, ",\"topic\":\"", r->topic);
+    put_number(b, ",\"expire\":", r->expire_s);
+    put_number(b, ",\"timestamp\":", r->timestamp_ms / 1000);
+    put_lit(b, ",\"payload\":\"");
     wk_json_base64(b, r->payload);
     wk_buf_u8(b, '"');
 }
@@ -148,7 +159,7 @@ static int offline_body(struct wk_webhook_request *q)
         put_texts(b, wk_buf_slice(&q->items));
     }
     if (q->node_id)
-        wk_buf_printf(b, ",\"source_id\":%llu", (unsigned long long)q->node_id);
+        put_number(b, ",\"source_id\":", q->node_id);
     wk_buf_u8(b, '}');
     return b->oom ? WKIM_ENOMEM : rc;
 }

@@ -10,6 +10,7 @@
 #define CONNECT_MS 5000
 #define SILENCE_S 10 /* without an answer the request has failed */
 #define BODY_BYTES_MAX (1 << 20) /* of an answer; read so that the connection can be used again */
+#define SPARE_MAX 64 /* transfers kept for the next requests */
 
 struct wk_out_http {
     struct wk_out_inbox inbox;
@@ -21,34 +22,57 @@ struct wk_out_http {
     char *secret; /* "": nothing is signed */
     long timeout_ms;
     struct transfer *transfers; /* doubly linked */
+    struct transfer *spare;     /* by next: handles that are set up but for the request */
+    unsigned n_spare;
 };
 
-/* One request under way. */
+/* One request under way, or a handle that waits for one. */
 struct transfer {
     struct wk_out_http *out;
     struct transfer *next, **at;
     struct wk_out_job *job;
     CURL *easy;
     struct curl_slist *headers;
+    char event[64]; /* that easy's address and headers are for, "": none yet */
+    int target;
     int whole;   /* the header of the answer came to its end */
     size_t body; /* bytes of the answer's body so far */
     char error[CURL_ERROR_SIZE];
 };
 
+static void free_transfer(struct transfer *t)
+{
+    if (t->easy)
+        curl_easy_cleanup(t->easy);
+    curl_slist_free_all(t->headers);
+    free(t);
+}
+
+/* Making a handle costs more than a request does, so some are kept. */
+static void keep(struct wk_out_http *o, struct transfer *t)
+{
+    if (!*t->event || o->n_spare == SPARE_MAX) {
+        free_transfer(t);
+        return;
+    }
+    t->next = o->spare;
+    o->spare = t;
+    o->n_spare++;
+}
+
 static void finish(struct transfer *t, int ok, const char *why)
 {
     struct wk_out_job *job = t->job;
+    char text[CURL_ERROR_SIZE];
 
-    if (t->easy) {
+    (void)snprintf(text, sizeof(text), "%s", why); /* why may lie in t */
+    if (t->easy)
         (void)curl_multi_remove_handle(t->out->multi, t->easy);
-        curl_easy_cleanup(t->easy);
-    }
-    curl_slist_free_all(t->headers);
     *t->at = t->next;
     if (t->next)
         t->next->at = t->at;
-    free(t);
-    job->done(job, ok, why);
+    keep(t->out, t);
+    job->done(job, ok, text);
 }
 
 static size_t swallow(char *p, size_t size, size_t n, void *user)
@@ -110,30 +134,14 @@ static int set_headers(struct transfer *t, const wkim_hook_request *r)
     return sign(t, r);
 }
 
-static int set_options(struct transfer *t, const wkim_hook_request *r)
+static void set_constants(struct transfer *t)
 {
     const struct wk_out_http *o = t->out;
-    const char *base = r->target == WKIM_HOOK_AGENT && o->url[1] ? o->url[1] : o->url[0];
-    char event[64], *url;
     CURL *e = t->easy;
-    CURLcode rc;
 
-    (void)snprintf(event, sizeof(event), "%.*s", (int)r->event.n, (const char *)r->event.p);
-    url = wk_out_url(base, event);
-    if (!url || set_headers(t, r) != 0) {
-        free(url);
-        return -1;
-    }
-    rc = curl_easy_setopt(e, CURLOPT_URL, url);
-    free(url);
-    if (rc != CURLE_OK)
-        return -1;
     (void)curl_easy_setopt(e, CURLOPT_PRIVATE, t);
     (void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
-    (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
     (void)curl_easy_setopt(e, CURLOPT_POST, 1L);
-    (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p);
-    (void)curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
     (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, swallow);
     (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     (void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, note_header);
@@ -147,27 +155,81 @@ static int set_options(struct transfer *t, const wkim_hook_request *r)
                            (long)(o->timeout_ms < CONNECT_MS ? o->timeout_ms : CONNECT_MS));
     (void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
     (void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)SILENCE_S);
+}
+
+/* Address and headers: those of the last request when nothing differs. */
+static int aim(struct transfer *t, const wkim_hook_request *r)
+{
+    const struct wk_out_http *o = t->out;
+    const char *base = r->target == WKIM_HOOK_AGENT && o->url[1] ? o->url[1] : o->url[0];
+    char event[sizeof(t->event)], *url;
+    int same;
+
+    (void)snprintf(event, sizeof(event), "%.*s", (int)r->event.n, (const char *)r->event.p);
+    same = t->target == (int)r->target && strcmp(event, t->event) == 0;
+    if (same && !*o->secret)
+        return 0;
+    *t->event = 0;
+    url = same ? NULL : wk_out_url(base, event);
+    if (!same && (!url || curl_easy_setopt(t->easy, CURLOPT_URL, url) != CURLE_OK)) {
+        free(url);
+        return -1;
+    }
+    free(url);
+    curl_slist_free_all(t->headers);
+    t->headers = NULL;
+    if (set_headers(t, r) != 0)
+        return -1;
+    (void)curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+    (void)snprintf(t->event, sizeof(t->event), "%s", event);
+    t->target = (int)r->target;
     return 0;
+}
+
+static struct transfer *new_transfer(struct wk_out_http *o)
+{
+    struct transfer *t = o->spare;
+
+    if (t) {
+        o->spare = t->next;
+        o->n_spare--;
+        t->whole = 0;
+        t->body = 0;
+        *t->error = 0;
+        return t;
+    }
+    t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
+    t->out = o;
+    t->easy = curl_easy_init();
+    if (t->easy)
+        set_constants(t);
+    return t;
 }
 
 static void take(struct wk_out_http *o, struct wk_out_job *job)
 {
-    struct transfer *t = calloc(1, sizeof(*t));
+    struct transfer *t = new_transfer(o);
+    const wkim_hook_request *r = &job->request;
 
     if (!t) {
         job->done(job, 0, "out of memory");
         return;
     }
-    t->out = o;
     t->job = job;
     t->next = o->transfers;
     t->at = &o->transfers;
     if (t->next)
         t->next->at = &t->next;
     o->transfers = t;
-    t->easy = curl_easy_init();
-    if (!t->easy || set_options(t, &job->request) != 0 ||
-        curl_multi_add_handle(o->multi, t->easy) != CURLM_OK)
+    if (!t->easy || aim(t, r) != 0) {
+        finish(t, 0, "out of memory");
+        return;
+    }
+    (void)curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, r->body.p);
+    (void)curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+    if (curl_multi_add_handle(o->multi, t->easy) != CURLM_OK)
         finish(t, 0, "out of memory");
 }
 
@@ -284,6 +346,12 @@ void wk_out_http_stop(struct wk_out_http *o)
     if (o->running) {
         (void)curl_multi_wakeup(o->multi);
         (void)pthread_join(o->thread, NULL);
+    }
+    while (o->spare) {
+        struct transfer *t = o->spare;
+
+        o->spare = t->next;
+        free_transfer(t);
     }
     wk_out_inbox_fini(&o->inbox);
     (void)curl_multi_cleanup(o->multi);

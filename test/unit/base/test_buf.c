@@ -38,6 +38,22 @@ static void integers_are_big_endian(void **state)
     assert_int_equal(oom_live(), 0);
 }
 
+static void numbers_are_written_as_printf_would(void **state)
+{
+    (void)state;
+    static const uint64_t v[] = { 0, 9, 10, 1023, 4294967296, 9007199254740993, UINT64_MAX };
+    struct wk_buf b = WK_BUF_INIT, want = WK_BUF_INIT;
+
+    for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+        wk_buf_decimal(&b, v[i]);
+        wk_buf_u8(&b, ' ');
+        wk_buf_printf(&want, "%llu ", (unsigned long long)v[i]);
+    }
+    assert_true(wk_slice_eq(wk_buf_slice(&b), wk_buf_slice(&want)));
+    wk_buf_fini(&b);
+    wk_buf_fini(&want);
+}
+
 static void what_is_written_can_be_read_back(void **state)
 {
     (void)state;
@@ -162,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_are_big_endian),
+        cmocka_unit_test(numbers_are_written_as_printf_would),
         cmocka_unit_test(what_is_written_can_be_read_back),
         cmocka_unit_test(any_failed_allocation_leaves_a_prefix_and_the_flag),
         cmocka_unit_test(growth_is_geometric),

@@ -80,6 +80,7 @@ struct lists {
 static int add_all(struct lists *l, struct im_members **m)
 {
     struct wk_cursor u = wk_cursor(l->change->uids);
+    bool allow = l->change->list == WK_LIST_ALLOW && l->change->key.type == WKIM_CHANNEL_PERSON;
 
     while (wk_cursor_left(&u)) {
         wkim_slice uid = wk_cursor_str(&u);
@@ -94,7 +95,9 @@ static int add_all(struct lists *l, struct im_members **m)
                                      .updated_ms = l->change->now_ms,
                                      .join_seq = l->channel->last_seq + 1 };
         wk_member_put(l->txn, wk_slot_id(l->is->slot), &l->change->key, l->change->list, uid, &row);
-        wk_buf_str(&l->added, uid);
+        /* Owners of a list may allow themselves; that makes no conversation. */
+        if (!allow || !wk_slice_eq(uid, l->change->key.id))
+            wk_buf_str(&l->added, uid);
     }
     return WKIM_OK;
 }

@@ -172,6 +172,14 @@ static void a_persons_allow_list_makes_both_conversations(void **state)
     assert_int_equal(cl_conversation(&c, "u2", PERSON, "u1").unread, 1);
 }
 
+static void owners_of_an_allow_list_get_no_conversation_with_themselves(void **state)
+{
+    (void)state;
+    assert_int_equal(cl_list(&c, PERSON, "u2", WK_LIST_ALLOW, WKIM_LIST_ADD, "u2 u1"), WKIM_OK);
+    assert_int_equal(cl_conversations(&c, "u2"), 1);
+    assert_int_equal(cl_conversations(&c, "u1"), 1);
+}
+
 static void a_person_deny_list_takes_the_listed_ones_conversation(void **state)
 {
     (void)state;
@@ -218,6 +226,8 @@ int main(void)
         T(the_deny_list_takes_the_conversation_and_gives_it_back_as_read),
         cmocka_unit_test_setup_teardown(a_persons_allow_list_makes_both_conversations, fresh_strict,
                                         gone),
+        cmocka_unit_test_setup_teardown(
+            owners_of_an_allow_list_get_no_conversation_with_themselves, fresh_strict, gone),
         T(a_person_deny_list_takes_the_listed_ones_conversation),
         T(channels_beyond_the_cache_are_read_again),
     };

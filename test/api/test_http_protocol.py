@@ -245,11 +245,22 @@ class Protocol(unittest.TestCase):
             self.assertEqual([m["message_seq"] for m in answer["messages"]], [1])
 
     def test_sending_answers_ids_and_sequence(self):
-        status, _, body = call("POST", "/message/send", send_body(client_msg_no="hp-%d" % time.time_ns()))
-        answer = json.loads(body)
-        self.assertEqual((status, answer["status"], answer["reason"]), (200, 200, 1))
-        self.assertEqual(answer["data"]["message_idstr"], str(answer["message_id"]))
-        self.assertGreater(answer["message_seq"], 0)
+        def say(**more):
+            status, _, body = call("POST", "/message/send", send_body(**more))
+            return status, json.loads(body)
+        status, answer = say(client_msg_no="hp-%d" % time.time_ns())
+        data = answer["data"]
+        self.assertEqual((status, set(answer), answer["status"]), (200, {"data", "status"}, 200))
+        self.assertEqual((data["message_idstr"], data["reason"]), (str(data["message_id"]), 1))
+        self.assertGreater(data["message_seq"], 0)
+        flat = say(wait=1)[1]
+        self.assertEqual({k: v for k, v in flat.items() if k not in ("data", "status")},
+                         {k: v for k, v in flat["data"].items() if k != "client_msg_no"})
+        call("POST", "/channel", {"channel_id": "hpban", "channel_type": 2, "ban": 1})
+        status, answer = say(channel_id="hpban", channel_type=2)
+        self.assertEqual((status, answer), (400, {"msg": "the channel is banned", "reason": 19, "status": 400}))
+        listed = say(channel_id="", subscribers=["hp2"], header={"sync_once": 1})[1]
+        self.assertEqual(set(listed), {"message_id", "message_idstr", "message_seq", "reason", "status"})
 
 
 if __name__ == "__main__":

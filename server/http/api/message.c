@@ -115,14 +115,19 @@ static void put_ids(struct wk_jsonbuf *b, const wkim_reply *reply)
     wk_jsonbuf_i64(b, wkim_reply_reason(reply));
 }
 
-static void answer_sent(struct wk_req *r, const wkim_reply *reply, int to_channel)
+struct send_state {
+    int to_channel, wait;
+};
+
+/* Who waits gets the result flat, as in version 3; receivers by list have no `data` to carry it. */
+static void answer_sent(struct wk_req *r, const wkim_reply *reply, const struct send_state *s)
 {
     wkim_slice no = {NULL, 0};
     struct wk_jsonbuf b;
 
     wk_jsonbuf_init(&b);
     wk_jsonbuf_char(&b, '{');
-    if (to_channel) {
+    if (s->to_channel) {
         wkim_reply_string(reply, 0, &no);
         wk_jsonbuf_lit(&b, "\"data\":{\"client_msg_no\":");
         wk_jsonbuf_str(&b, no);
@@ -130,14 +135,13 @@ static void answer_sent(struct wk_req *r, const wkim_reply *reply, int to_channe
         put_ids(&b, reply);
         wk_jsonbuf_lit(&b, "},");
     }
-    put_ids(&b, reply);
-    wk_jsonbuf_lit(&b, ",\"status\":200}");
+    if (!s->to_channel || s->wait) {
+        put_ids(&b, reply);
+        wk_jsonbuf_char(&b, ',');
+    }
+    wk_jsonbuf_lit(&b, "\"status\":200}");
     wk_answer_json(r, &b);
 }
-
-struct send_state {
-    int to_channel, wait;
-};
 
 /* Failures as callers with "wait":1 are promised them; 1: answered. */
 static int answer_waiting(struct wk_req *r, int code, const wkim_reply *reply)
@@ -160,7 +164,7 @@ static void on_sent(struct wk_call *c, const wkim_reply *reply)
     if (c->req->answered)
         return;
     if (code == WKIM_OK) {
-        answer_sent(c->req, reply, s->to_channel);
+        answer_sent(c->req, reply, s);
         return;
     }
     if (s->wait && answer_waiting(c->req, code, reply))
@@ -172,8 +176,8 @@ static void on_sent(struct wk_call *c, const wkim_reply *reply)
     wk_jsonbuf_init(&b);
     wk_jsonbuf_lit(&b, "{\"msg\":");
     wk_jsonbuf_cstr(&b, reason_text(wkim_reply_reason(reply)));
-    wk_jsonbuf_char(&b, ',');
-    put_ids(&b, reply);
+    wk_jsonbuf_lit(&b, ",\"reason\":");
+    wk_jsonbuf_i64(&b, wkim_reply_reason(reply));
     wk_jsonbuf_lit(&b, ",\"status\":400}");
     wk_answer_buf(c->req, 400, WK_JSON_TYPE, &b);
 }
@@ -219,9 +223,11 @@ static void send_async(struct wk_req *r, wkim_send *s, int to_channel)
         wk_jsonbuf_char(&b, ',');
         put_id(&b, s->message_id);
         wk_jsonbuf_lit(&b, "},");
+    } else {
+        put_id(&b, s->message_id);
+        wk_jsonbuf_char(&b, ',');
     }
-    put_id(&b, s->message_id);
-    wk_jsonbuf_lit(&b, ",\"status\":200}");
+    wk_jsonbuf_lit(&b, "\"status\":200}");
     wk_answer_json(r, &b);
 }
 

@@ -13,11 +13,11 @@ void wk_banner_start(struct server *s)
     wk_log_say(s->log, WKIM_LOG_INFO, "starting", "version=%s mode=%s node=%lld pid=%ld rootDir=%s",
                wkim_version(), wkim_config_get(s->config, "mode"),
                (long long)wkim_config_int(s->config, "cluster.nodeId"), (long)getpid(),
-               wk_log_quote(wkim_config_get(s->config, "rootDir"), path, sizeof(path)));
+               wk_log_line_quote(wkim_config_get(s->config, "rootDir"), path, sizeof(path)));
     for (size_t i = 0; i < s->problems.n; i++)
         wk_log_say(s->log, s->problems.items[i].level < 0 ? WKIM_LOG_INFO : WKIM_LOG_WARN,
                    s->problems.items[i].level < 0 ? "config_note" : "config_warning", "text=%s",
-                   wk_log_quote(s->problems.items[i].text, text, sizeof(text)));
+                   wk_log_line_quote(s->problems.items[i].text, text, sizeof(text)));
 }
 
 void wk_banner_ready(struct server *s)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "log_line.h"
+#include "process.h"
 
 #define LINE_BYTES_MAX 8192
 #define BUFFER_BYTES_MAX (1u << 20) /* per output; errors may use twice as much */
@@ -30,7 +32,8 @@ struct wk_log_file {
     pthread_t writer;
     struct output out[OUTPUTS];
     char *dir;
-    int level, json_stdout;
+    _Atomic int level;
+    int json_stdout;
     int stop, reopen;
     uint64_t dropped;
     int64_t max_size, max_age_s;
@@ -243,6 +246,16 @@ static void log_free(struct wk_log_file *l)
     free(l);
 }
 
+/* logger.level; 0: by mode. */
+static int level_of(const wkim_config *cfg)
+{
+    int level = (int)wkim_config_int(cfg, "logger.level");
+
+    if (level)
+        return level;
+    return strcmp(wkim_config_get(cfg, "mode"), "debug") ? WKIM_LOG_INFO : WKIM_LOG_DEBUG;
+}
+
 static int read_options(struct wk_log_file *l, const wkim_config *cfg, int no_stdout)
 {
     const char *dir = wkim_config_get(cfg, "logger.dir");
@@ -256,9 +269,7 @@ static int read_options(struct wk_log_file *l, const wkim_config *cfg, int no_st
         l->dir = NULL;
         return WKIM_ENOMEM;
     }
-    l->level = (int)wkim_config_int(cfg, "logger.level");
-    if (l->level == 0)
-        l->level = strcmp(wkim_config_get(cfg, "mode"), "debug") ? WKIM_LOG_INFO : WKIM_LOG_DEBUG;
+    wk_log_set_level(l, cfg);
     l->json_stdout = strcmp(wkim_config_get(cfg, "log.format"), "json") == 0;
     l->max_size = wkim_config_int(cfg, "log.maxSize");
     l->max_age_s = wkim_config_int(cfg, "log.maxAge") / 1000;
@@ -291,7 +302,7 @@ int wk_log_open(struct wk_log_file **out, const wkim_config *cfg, int no_stdout,
         l->out[i].fd = -1;
     if (read_options(l, cfg, no_stdout) != WKIM_OK)
         return fail(l, err, WKIM_ENOMEM, "");
-    if (mkdir(l->dir, 0750) != 0 && errno != EEXIST)
+    if (wk_process_make_folder(l->dir, 0750) != 0)
         return fail(l, err, WKIM_EIO, l->dir);
     for (int i = 0; i < 3; i++)
         if (open_output(l, i) != 0)
@@ -312,7 +323,12 @@ void wk_log_reopen(struct wk_log_file *l)
 
 int wk_log_level(const struct wk_log_file *l)
 {
-    return l->level;
+    return atomic_load(&l->level);
+}
+
+void wk_log_set_level(struct wk_log_file *l, const wkim_config *cfg)
+{
+    atomic_store(&l->level, level_of(cfg));
 }
 
 void wk_log_close(struct wk_log_file *l)

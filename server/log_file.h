@@ -17,6 +17,7 @@ int wk_log_open(struct wk_log_file **out, const wkim_config *cfg, int no_stdout,
 void wk_log_close(struct wk_log_file *l);
 void wk_log_reopen(struct wk_log_file *l); /* after the files were moved away */
 int wk_log_level(const struct wk_log_file *l);
+void wk_log_set_level(struct wk_log_file *l, const wkim_config *cfg); /* any time */
 /* A wkim_log_fn; user is the wk_log_file. */
 void wk_log_event(void *user, int level, const char *room, const char *event, const char *fields);
 void wk_log_say(struct wk_log_file *l, int level, const char *event, const char *fmt, ...)

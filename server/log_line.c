@@ -76,7 +76,7 @@ static void put_unquoted(struct writer *w, const char *p, size_t n)
     put(w, "\"", 1);
 }
 
-const char *wk_log_quote(const char *text, char *out, size_t cap)
+const char *wk_log_line_quote(const char *text, char *out, size_t cap)
 {
     size_t n = 0;
 

@@ -12,7 +12,7 @@ struct wk_log_line {
 };
 
 /* A value for `fields`, in out: quotes and backslashes escaped, no line breaks, cut at cap. */
-const char *wk_log_quote(const char *text, char *out, size_t cap);
+const char *wk_log_line_quote(const char *text, char *out, size_t cap);
 /* Both end with a newline; they return the bytes written, 0 when cap is too small. */
 size_t wk_log_line_json(const struct wk_log_line *line, char *out, size_t cap);
 size_t wk_log_line_text(const struct wk_log_line *line, char *out, size_t cap);

@@ -92,6 +92,7 @@ int main(int argc, char **argv)
     else
         rc = judge(&s);
     wk_problems_fini(&s.problems);
+    wkim_config_free(s.reloaded);
     wkim_config_free(s.config);
     return rc;
 }

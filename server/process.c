@@ -36,8 +36,7 @@ static int run_path(const wkim_config *cfg, const char *name, char *out, size_t 
     return n > 0 && (size_t)n < cap ? 0 : -1;
 }
 
-/* mkdir with the folders above it. */
-static int make_folder(const char *path, mode_t mode)
+int wk_process_make_folder(const char *path, mode_t mode)
 {
     char part[4096];
     size_t n = strlen(path);
@@ -65,14 +64,14 @@ int wk_process_folders(const wkim_config *cfg, wkim_error *err)
     for (int i = 0; i < 2; i++) {
         const char *path = wkim_config_get(cfg, keys[i]);
 
-        if (make_folder(path, i ? 0750 : 0755) != 0)
+        if (wk_process_make_folder(path, i ? 0750 : 0755) != 0)
             return fail(err, WKIM_EIO, "config: %s: cannot create \"%.150s\": %s", keys[i], path,
                         strerror(errno));
     }
     if (run_path(cfg, ".", run, sizeof(run)) != 0)
         return fail(err, WKIM_ECONFIG, "config: rootDir: the name is too long");
     run[strlen(run) - 2] = '\0';
-    if (make_folder(run, 0750) != 0)
+    if (wk_process_make_folder(run, 0750) != 0)
         return fail(err, WKIM_EIO, "config: rootDir: cannot create \"%.150s\": %s", run,
                     strerror(errno));
     return WKIM_OK;

@@ -2,10 +2,13 @@
 #ifndef WK_SERVER_PROCESS_H
 #define WK_SERVER_PROCESS_H
 
+#include <sys/types.h>
 #include <wkim/config.h>
 
 #include "options.h"
 
+/* A folder and those above it (0755); 0 when it can be written into, else -1 and errno. */
+int wk_process_make_folder(const char *path, mode_t mode);
 /* rootDir, dataDir, <rootDir>/run. */
 int wk_process_folders(const wkim_config *cfg, wkim_error *err);
 /* Lock on rootDir, held until the process ends; *fd is kept open. */

@@ -56,7 +56,7 @@ static void say_error(struct server *s, const wkim_error *err)
     fprintf(stderr, "wkim-server: %s\n", err->text);
     if (s->log)
         wk_log_say(s->log, WKIM_LOG_ERROR, "failed", "code=%s text=%s", wkim_err_name(err->code),
-                   wk_log_quote(err->text, text, sizeof(text)));
+                   wk_log_line_quote(err->text, text, sizeof(text)));
 }
 
 /* What a waiting node waits for: after 1, 5, 15 seconds, then each minute. */

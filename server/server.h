@@ -23,6 +23,7 @@ struct wk_ws;
 struct server {
     const struct wk_options *options;
     wkim_config *config;
+    wkim_config *reloaded; /* the last one that SIGHUP brought, NULL: none */
     struct wk_problems problems; /* warnings of the configuration */
     struct wk_log_file *log;
     struct event_base *base;
@@ -66,6 +67,10 @@ void wk_external_fill(wkim_config *cfg, struct wk_log_file *log);
 void wk_banner_start(struct server *s);
 void wk_banner_ready(struct server *s);
 void wk_banner_stats(struct server *s);
+
+/* reload.c: the log files and the certificate again, then the configuration: what can change while
+ * the server runs does, the log names what has to wait for a restart. */
+void wk_reload(struct server *s);
 
 /* signals.c */
 int wk_signals_start(struct server *s);

@@ -22,15 +22,9 @@ static void on_stop(evutil_socket_t number, short what, void *user)
 
 static void on_reload(evutil_socket_t number, short what, void *user)
 {
-    struct server *s = user;
-    wkim_error err;
-
     (void)number;
     (void)what;
-    wk_log_reopen(s->log);
-    if (s->tls_conns && wk_tls_reload(s->tls_conns, &err) != WKIM_OK)
-        wk_log_say(s->log, WKIM_LOG_ERROR, "certificate_not_reloaded", "key=tlsConfig.certFile");
-    wk_log_say(s->log, WKIM_LOG_INFO, "log_files_reopened", "signal=SIGHUP");
+    wk_reload(user);
 }
 
 static void on_stats(evutil_socket_t number, short what, void *user)

@@ -31,6 +31,8 @@ typedef void (*wkim_log_fn)(void *user, int level, const char *room, const char 
 WKIM_API int wkim_node_new(wkim_node **out, const wkim_config *cfg, wkim_error *err);
 /* Before start. */
 WKIM_API void wkim_node_set_log(wkim_node *n, int level, wkim_log_fn fn, void *user);
+/* Any thread, any time. */
+WKIM_API void wkim_node_set_log_level(wkim_node *n, int level);
 /* Opens the data directory, recovers, starts the threads.  Returns once they run; slots become
  * ready on their own. */
 WKIM_API int wkim_node_start(wkim_node *n, wkim_error *err);

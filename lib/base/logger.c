@@ -1,5 +1,6 @@
 #include "base/logger.h"
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,7 +38,7 @@ void wk_log(const struct wk_log *log, int level, const char *room, const char *e
 {
     char fields[LOG_FIELDS_BYTES_MAX];
 
-    if (!log || !log->sink || level < log->level)
+    if (!log || !log->sink || level < atomic_load_explicit(&log->level, memory_order_relaxed))
         return;
     va_list ap;
     va_start(ap, fmt);

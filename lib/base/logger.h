@@ -12,7 +12,7 @@ enum wk_log_level { WK_LOG_DEBUG = 1, WK_LOG_INFO = 2, WK_LOG_WARN = 3, WK_LOG_E
 typedef void (*wk_log_sink)(void *user, int level, const char *room, const char *event,
                             const char *fields);
 struct wk_log {
-    int level; /* events below it are dropped */
+    _Atomic int level; /* events below it are dropped; may be changed at any time */
     wk_log_sink sink;
     void *user;
 };

@@ -102,6 +102,11 @@ void wkim_node_set_log(wkim_node *n, int level, wkim_log_fn fn, void *user)
     n->log = (struct wk_log){ level, fn, user };
 }
 
+void wkim_node_set_log_level(wkim_node *n, int level)
+{
+    atomic_store_explicit(&n->log.level, level, memory_order_relaxed);
+}
+
 /* ---- start ----------------------------------------------------------------------------------- */
 
 static int make_dirs(const char *path, wkim_error *err)

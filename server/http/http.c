@@ -275,6 +275,7 @@ static void *thread_main(void *arg)
 int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg, wkim_error *err)
 {
     struct wk_http *h = calloc(1, sizeof(*h));
+    struct wk_accounts *accounts = NULL;
     struct timespec now;
     int rc;
 
@@ -289,8 +290,9 @@ int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg,
     h->start_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     h->counts = calloc(wk_routes_count + 1, sizeof(*h->counts));
     rc = h->counts ? wk_http_options_read(&h->opt, cfg, err) : fail(err, WKIM_ENOMEM, "counters");
-    if (rc == WKIM_OK && wk_accounts_new(&h->accounts, cfg) != WKIM_OK)
+    if (rc == WKIM_OK && wk_accounts_new(&accounts, cfg) != WKIM_OK)
         rc = fail(err, WKIM_ENOMEM, "accounts");
+    atomic_store(&h->accounts, accounts);
     for (int i = 0; rc == WKIM_OK && i < h->opt.threads; i++)
         rc = thread_init(&h->threads[i], h, i == 0, err);
     for (int i = 0; rc == WKIM_OK && i < h->opt.threads; i++) {
@@ -306,6 +308,43 @@ int wk_http_start(struct wk_http **out, wkim_node *node, const wkim_config *cfg,
         return rc;
     }
     *out = h;
+    return WKIM_OK;
+}
+
+/* Old values stay: a request of another thread may be looking at them. */
+struct wk_http_retired {
+    struct wk_http_retired *next;
+    char *token;
+    struct wk_accounts *accounts;
+};
+
+static void free_retired(struct wk_http *h)
+{
+    while (h->retired) {
+        struct wk_http_retired *r = h->retired;
+
+        h->retired = r->next;
+        free(r->token);
+        wk_accounts_free(r->accounts);
+        free(r);
+    }
+}
+
+int wk_http_reload(struct wk_http *h, const wkim_config *cfg)
+{
+    struct wk_http_retired *old = calloc(1, sizeof(*old));
+    char *token = strdup(wkim_config_get(cfg, "managerToken"));
+    struct wk_accounts *accounts = NULL;
+
+    if (!old || !token || wk_accounts_new(&accounts, cfg) != WKIM_OK) {
+        free(old);
+        free(token);
+        return WKIM_ENOMEM;
+    }
+    old->token = atomic_exchange(&h->opt.token, token);
+    old->accounts = atomic_exchange(&h->accounts, accounts);
+    old->next = h->retired;
+    h->retired = old;
     return WKIM_OK;
 }
 
@@ -343,6 +382,7 @@ void wk_http_stop(struct wk_http *h)
         thread_fini(&h->threads[i]);
     }
     wk_accounts_free(h->accounts);
+    free_retired(h);
     wk_http_options_fini(&h->opt);
     pthread_mutex_destroy(&h->top_lock);
     free(h->counts);

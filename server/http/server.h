@@ -19,7 +19,7 @@
 /* Texts are owned. */
 struct wk_http_options {
     char *api_addr, *manager_addr, *demo_addr; /* "": not served */
-    char *token;                               /* managerToken, "": open */
+    char *_Atomic token;                       /* managerToken, "": open; see wk_http_reload */
     char *manager_uid;
     char *mode;
     char *tcp_addr, *ws_addr, *wss_addr, *intranet_tcp_addr, *told_manager_addr, *api_url;
@@ -97,7 +97,8 @@ struct wk_top_sample {
 struct wk_http {
     wkim_node *node; /* borrowed */
     struct wk_http_options opt;
-    struct wk_accounts *accounts; /* owned */
+    struct wk_accounts *_Atomic accounts; /* owned; see wk_http_reload */
+    struct wk_http_retired *retired;      /* what requests may still use, until the end */
     struct wk_charts *charts;     /* owned; of the first thread */
     struct wk_out *_Atomic out;   /* NULL: no webhooks */
     struct wk_http_thread threads[WK_HTTP_THREADS_MAX];

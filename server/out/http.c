@@ -8,6 +8,7 @@
 
 #define HOST_CONNECTIONS_MAX 100
 #define CONNECT_MS 5000
+#define IDLE_S 90    /* a connection that nobody used is not used again */
 #define SILENCE_S 10 /* without an answer the request has failed */
 #define BODY_BYTES_MAX (1 << 20) /* of an answer; read so that the connection can be used again */
 #define SPARE_MAX 64 /* transfers kept for the next requests */
@@ -150,6 +151,7 @@ static void set_constants(struct transfer *t)
     (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(e, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, (long)IDLE_S);
     (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, o->timeout_ms);
     (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
                            (long)(o->timeout_ms < CONNECT_MS ? o->timeout_ms : CONNECT_MS));

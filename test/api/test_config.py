@@ -1,9 +1,14 @@
 """The configuration of wkim-server as an operator meets it: texts and exit codes of --check-config."""
+import contextlib
+import http.client
+import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import server as srv
@@ -235,6 +240,52 @@ class Config(unittest.TestCase):
         other.launch()
         self.assertEqual(other.process.wait(20), 1)
         self.assertIn("httpAddr: cannot bind", (other.root / "out.log").read_text())
+
+    def test_log_files_may_lie_deep(self):
+        with tempfile.TemporaryDirectory() as root:
+            server = srv.Server({"rootDir": root + "/r", "logger": {"dir": "./x/y/z"}})
+            self.addCleanup(server.close)
+            server.start()
+            self.assertTrue(os.path.exists(root + "/r/x/y/z/info.log"))
+            server.stop()
+
+    def log(self, server):
+        return "".join((server.root / "logs" / n).read_text() for n in ("info.log", "warn.log", "error.log"))
+
+    def hangup(self, server, wanted, **options):
+        server.options = srv.merged(server.options, options)
+        server.write_config()
+        os.kill(server.process.pid, signal.SIGHUP)
+        end = time.monotonic() + 20
+        while wanted not in self.log(server) and time.monotonic() < end:
+            time.sleep(0.02)
+        self.assertIn(wanted, self.log(server))
+
+    def test_a_hangup_reads_what_can_change_and_names_what_cannot(self):
+        server = srv.Server({"managerToken": "old", "logger": {"level": "info"}}, token="old")
+        self.addCleanup(server.close)
+        server.start()
+        self.assertEqual(server.call("GET", "/varz")[0], 200)
+        self.hangup(server, '"config_changed","room":"server","key":"managerToken"', managerToken="new-s3cret",
+                    auth={"users": ["ann:p4ssword:*"]}, tag={"expire": "7m"})
+        self.assertEqual(server.call("GET", "/varz")[0], 401)
+        server.headers = {"token": "new-s3cret"}
+        self.assertEqual(server.call("GET", "/varz")[0], 200)
+        self.assertEqual(self.login(server, "ann", "p4ssword"), 200)
+        self.assertEqual(self.login(server, "guest", "guest"), 400)
+        self.assertIn('"config_change_needs_restart","room":"server","key":"tag.expire"', self.log(server))
+        self.hangup(server, '"key":"logger.level"', logger={"level": "debug"})
+        server.post("/message/send", {"from_uid": "a", "channel_id": "b", "channel_type": 1, "payload": "eA=="})
+        self.hangup(server, "config_not_reloaded", tokenAuthOn="perhaps", managerToken="third")
+        self.assertEqual(server.call("GET", "/varz")[0], 200)
+        self.assertNotIn("s3cret", self.log(server))
+        self.assertNotIn("p4ssword", self.log(server))
+
+    def login(self, server, name, password):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.ports["manager"], timeout=20)) as c:
+            c.request("POST", "/manager/login", json.dumps({"username": name, "password": password}),
+                      {"Content-Type": "application/json"})
+            return c.getresponse().status
 
     def test_two_listeners_on_one_port_are_an_error(self):
         self.assert_bad("config: manager.addr and httpAddr both use 0.0.0.0:5001 [flag --set]",

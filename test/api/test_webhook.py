@@ -302,7 +302,7 @@ class Webhook(unittest.TestCase):
         for i in range(4):
             c = connect(s, "on-%d" % (i % 2), i % 3)
             c.close()
-            time.sleep(0.1)
+            self.assertTrue(wait_for(lambda: s.metrics()["app_conn_count_total"] == "0"))
         self.assertTrue(wait_for(lambda: self.hook.all("user.onlinestatus", False)))
         self.hook.status = 200
         self.assertTrue(wait_for(lambda: len(self.hook.entries()) == 8, 20))

@@ -9,7 +9,7 @@ let restarting = false;
 
 // Polls until `read` gives what is expected.
 async function eventually(read, expected, what) {
-  const limit = Date.now() + 15000;
+  const limit = Date.now() + 45000;
   let last;
   do {
     last = await read();
@@ -140,7 +140,7 @@ export const chatdemo = {
   },
 
   async unread_counts_go_up_and_reading_clears_them(world) {
-    const { alice, bob } = world.pages;
+    const { server, pages: { alice, bob } } = world;
     await say(alice, 'Are you there?');
     await say(alice, 'The build is green.');
     await eventually(() => badge(bob, 'alice'), '3');
@@ -148,7 +148,10 @@ export const chatdemo = {
     await eventually(() => texts(bob), ['Hello Bob!', 'Are you there?', 'The build is green.']);
     await eventually(() => badge(bob, 'alice'), '');
     assert.doesNotMatch(await bob.title(), /\(/);
-    await sleep(600); // the read position is told to the server after a moment
+    await eventually(async () => { // the read position is told to the server after a moment
+      const rows = await server.call('/conversation/sync', { uid: 'bob', msg_count: 1 });
+      return rows.find((c) => c.channel_id === 'alice').unread;
+    }, 0);
     await bob.reload();
     await online(bob);
     await eventually(() => badge(bob, 'alice'), '');
@@ -315,7 +318,7 @@ export const chatdemo = {
   async a_kicked_user_stays_out_until_signing_in_again(world) {
     const { server, pages: { bob } } = world;
     await server.call('/user/device_quit', { uid: 'bob', device_flag: 1 });
-    await bob.waitForSelector('.link-line[data-state="kicked"]', { timeout: 3000 });
+    await bob.waitForSelector('.link-line[data-state="kicked"]', { timeout: 15000 });
     await sleep(4000); // the SDK alone would be back after 3 s
     assert.equal(await bob.getAttribute('.link-line', 'data-state'), 'kicked');
     await bob.click('.link-line button');

@@ -9,7 +9,7 @@ import { chatdemo } from './chatdemo.mjs';
 import { Server } from './server.mjs';
 
 const pictures = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'build', 'test', 'browser');
-const TEST_MS = 60000;
+const TEST_MS = 180000;
 const FAILURES_MAX = 4;
 
 async function launch(profile) {
@@ -41,7 +41,7 @@ async function main() {
     await mkdir(pictures, { recursive: true });
     await server.start();
     context = await launch(profile);
-    context.setDefaultTimeout(15000);
+    context.setDefaultTimeout(45000);
     const world = { server, context, pictures, pages: {} };
     for (const [name, test] of Object.entries(chatdemo)) {
       // They build on each other: after some failures the rest would only wait for nothing.

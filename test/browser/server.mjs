@@ -7,8 +7,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const repository = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
-const START_MS = 30000;
-const STOP_MS = 15000;
+const START_MS = 60000;
+const STOP_MS = 60000;
 
 export const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 

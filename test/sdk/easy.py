@@ -10,7 +10,7 @@ import urllib.request
 
 from wukong_easy_sdk import WKIM, AuthOptions, WKIMChannelType, WKIMError, WKIMEvent, WKIMOptions
 
-LIMIT = 10
+LIMIT = 60
 FAILED = []
 
 
@@ -76,7 +76,7 @@ async def group(a, b):
 async def heartbeats(a, b):
     for _ in range(3):
         await a.sdk.ping()
-    quick = User(a.uid + "-quick", ping_interval=0.05, pong_timeout=2)
+    quick = User(a.uid + "-quick", ping_interval=0.05, pong_timeout=20)
     await quick.sdk.connect()
     await asyncio.sleep(0.6)
     same("connected after ten heartbeats", (quick.sdk.is_connected, quick.errors, quick.lost), (True, [], []))

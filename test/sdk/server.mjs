@@ -8,8 +8,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const repository = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
-const START_MS = 30000;
-const STOP_MS = 15000;
+const START_MS = 120000;
+const STOP_MS = 60000;
 
 export const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { Server, sleep } from './server.mjs';
 
-const TEST_MS = 90000;
+const TEST_MS = 240000;
 const counts = { passed: 0, failed: 0 };
 
 export function report(ok, name, why = '') {
@@ -28,7 +28,7 @@ export async function test(name, body) {
   }
 }
 
-export async function eventually(what, check, ms = 15000) {
+export async function eventually(what, check, ms = 60000) {
   const limit = Date.now() + ms;
   for (;;) {
     const found = await check();

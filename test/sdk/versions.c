@@ -16,7 +16,7 @@
 #include <wkim/types.h>
 
 #define VERSIONS 7 /* 0 to 6 */
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 struct client {
     int fd;

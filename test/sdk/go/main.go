@@ -20,7 +20,7 @@ import (
 const (
 	person = uint8(1)
 	group  = uint8(2)
-	limit  = 10 * time.Second
+	limit  = 60 * time.Second
 	quiet  = 1500 * time.Millisecond
 	burst  = 100
 )

@@ -28,21 +28,11 @@ static struct wk_sign_job sign_job(const struct wk_session *s, const struct sign
 
 static int send_refuse(struct wk_session *s, const struct wk_packet *p)
 {
-    uint8_t reason = WKIM_REASON_PAYLOAD_DECODE;
-    const int64_t message_id =
-        s->ev.on_send_refused ? s->ev.on_send_refused(s->user, &p->u.send, &reason) : 0;
-    if (s->state != WK_SESSION_OPEN)
-        return WKIM_OK;
-    const struct wk_packet answer = {
-        .type = WK_PACKET_SENDACK,
-        .flags = p->flags,
-        .u.sendack = { .message_id = message_id,
-                       .client_seq = p->u.send.client_seq,
-                       .reason = reason,
-                       .client_msg_no = p->u.send.client_msg_no },
-    };
-    const int rc = wk_session_queue(s, &answer, false, wk_slice(NULL, 0));
-    return rc ? wk_session_die(s, rc, wkim_strerror(rc)) : WKIM_OK;
+    uint64_t ack;
+    if (wk_acks_add(s, p, false, p->u.send.client_msg_no, &ack))
+        return wk_session_die(s, WKIM_ENOMEM, "out of memory");
+    s->ev.on_send_refused(s->user, &p->u.send, ack);
+    return WKIM_OK;
 }
 
 static int send_deliver(struct wk_session *s, const struct wk_packet *p, bool has_id,

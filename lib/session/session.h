@@ -27,9 +27,8 @@ struct wk_session_events {
      * delivered until half of them are answered. */
     void (*on_send)(void *user, const struct wk_send *s, uint8_t flags, wkim_slice plain,
                     uint64_t ack);
-    /* A SEND that could not be opened; the session answers SENDACK *reason itself after this call
-     * with the message id returned here. What comes before opening may put its own reason there. */
-    int64_t (*on_send_refused)(void *user, const struct wk_send *s, uint8_t *reason);
+    /* A SEND that could not be opened (WKIM_REASON_PAYLOAD_DECODE); `ack` as above. */
+    void (*on_send_refused)(void *user, const struct wk_send *s, uint64_t ack);
     void (*on_recvack)(void *user, const struct wk_recvack *r, uint8_t flags);
     void (*on_ping)(void *user);
     /* The client said goodbye or broke the protocol; output may still be pending.  Once. */

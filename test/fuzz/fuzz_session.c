@@ -45,11 +45,9 @@ static void on_send(void *u, const struct wk_send *m, uint8_t flags, wkim_slice 
         wk_session_pause(x->s, true);
 }
 
-static int64_t on_send_refused(void *u, const struct wk_send *m, uint8_t *reason)
+static void on_send_refused(void *u, const struct wk_send *m, uint64_t ack)
 {
-    (void)u;
-    (void)m;
-    return *reason;
+    on_send(u, m, 0, wk_slice(NULL, 0), ack);
 }
 
 static void on_close(void *u, int code, const char *text)

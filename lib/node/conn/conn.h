@@ -45,6 +45,7 @@ struct wk_conn {
     uint32_t unacked_head, unacked_n, unacked_cap;
     uint32_t refs;
     uint32_t inflight_bytes;
+    struct send_op *sends, *sends_end; /* SENDs without SENDACK, in the order they came */
     uint64_t last_in_ms, close_at_ms;
     uint64_t last_in_us;            /* when what is being handled was read */
     uint64_t connect_us;            /* when CONNECT was */
@@ -93,7 +94,7 @@ void wk_conn_move(struct wk_conn *c); /* to the shard of its uid's slot; login g
 /* conn_send.c */
 void wk_conn_on_send(void *conn, const struct wk_send *s, uint8_t flags, wkim_slice plain,
                      uint64_t ack);
-int64_t wk_conn_on_send_refused(void *conn, const struct wk_send *s, uint8_t *reason);
+void wk_conn_on_send_refused(void *conn, const struct wk_send *s, uint64_t ack);
 /* conn_push.c */
 extern const struct im_conn_ops wk_conn_im_ops;
 

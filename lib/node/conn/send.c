@@ -5,35 +5,84 @@
 #define INFLIGHT_BYTES_MAX 4194304u /* of SENDs of one connection not yet answered */
 #define SEND_POOL_MAX 4096
 
-/* One SEND on its way through the slots. */
+/* One SEND until its SENDACK: on its way through the slots, or known and behind one that is. */
 struct send_op {
     struct wk_call call;
     struct wk_conn *conn;
     uint64_t ack;
     uint32_t bytes;
-    uint32_t what;    /* enum wk_measured */
+    uint8_t what;     /* enum wk_measured */
+    bool called;      /* not refused before: call is to be ended */
+    bool known;       /* the four below are */
+    uint8_t reason;
+    int64_t message_id;
+    uint64_t message_seq;
     uint64_t read_us; /* when the SEND was read */
     struct send_op *next;
 };
+
+static void op_free(struct wk_node_shard *ns, struct send_op *op)
+{
+    if (op->called)
+        wk_call_fini(&op->call);
+    if (ns->n_free_sends < SEND_POOL_MAX) {
+        op->next = ns->free_sends;
+        ns->free_sends = op;
+        ns->n_free_sends++;
+    } else {
+        wk_free(op);
+    }
+}
+
+static void answer(struct wk_conn *c, uint64_t ack, int64_t message_id, uint64_t message_seq,
+                   uint8_t reason)
+{
+    struct wk_node_shard *ns = wk_conn_per(c);
+
+    c->out_packets++;
+    wk_count(&ns->count.out_packets, 1);
+    if (reason != WKIM_REASON_SUCCESS)
+        wk_count(&ns->count.refused_sends, 1);
+    wk_count(&ns->count.sendack[reason % WK_REASONS], 1);
+    (void)wk_session_sendack(c->session, ack, message_id, message_seq, reason);
+}
+
+/* SENDACKs go out in the order of the SENDs, whichever slot was faster. */
+static void answer_known(struct wk_conn *c)
+{
+    struct wk_node_shard *ns = wk_conn_per(c);
+    struct send_op *op;
+
+    while ((op = c->sends) && op->known) {
+        c->sends = op->next;
+        if (!c->sends)
+            c->sends_end = NULL;
+        c->inflight_bytes -= op->bytes;
+        if (!c->closed) {
+            if (op->called)
+                wk_node_measure(ns, op->what, op->read_us);
+            answer(c, op->ack, op->message_id, op->message_seq, op->reason);
+        }
+        op_free(ns, op);
+        wk_conn_unref(c);
+    }
+}
 
 static void send_done(struct wk_call *call)
 {
     struct send_op *op = WK_CONTAINER(call, struct send_op, call);
     struct wk_conn *c = op->conn;
-    struct wk_node_shard *ns = wk_conn_per(c);
-    uint8_t reason = call->code == WKIM_OK || call->code == WKIM_EDENIED ? (uint8_t)call->reason
-                                                                         : WKIM_REASON_SYSTEM_ERROR;
 
-    c->inflight_bytes -= op->bytes;
+    op->reason = call->code == WKIM_OK || call->code == WKIM_EDENIED ? (uint8_t)call->reason
+                                                                     : WKIM_REASON_SYSTEM_ERROR;
+    op->message_id = (int64_t)call->number[0];
+    op->message_seq = op->reason == WKIM_REASON_SUCCESS ? call->number[1] : 0;
+    op->known = true;
+    if (c->sends != op)
+        return;
+    c->refs++;
+    answer_known(c);
     if (!c->closed) {
-        c->out_packets++;
-        wk_count(&ns->count.out_packets, 1);
-        if (reason != WKIM_REASON_SUCCESS)
-            wk_count(&ns->count.refused_sends, 1);
-        wk_count(&ns->count.sendack[reason % WK_REASONS], 1);
-        wk_node_measure(ns, op->what, op->read_us);
-        (void)wk_session_sendack(c->session, op->ack, (int64_t)call->number[0],
-                                 reason == WKIM_REASON_SUCCESS ? call->number[1] : 0, reason);
         if (c->paused && c->inflight_bytes < INFLIGHT_BYTES_MAX / 2) {
             c->paused = false;
             wk_session_pause(c->session, false);
@@ -42,14 +91,6 @@ static void send_done(struct wk_call *call)
         if (!c->want_in || c->paused)
             c->tr->want_input(c, !wk_session_blocked(c->session) && !c->paused);
         wk_conn_wake(c);
-    }
-    wk_call_fini(call);
-    if (ns->n_free_sends < SEND_POOL_MAX) {
-        op->next = ns->free_sends;
-        ns->free_sends = op;
-        ns->n_free_sends++;
-    } else {
-        wk_free(op);
     }
     wk_conn_unref(c);
 }
@@ -98,12 +139,36 @@ static uint8_t check_send(struct wk_conn *c, const struct wk_send *s, wkim_slice
     return WKIM_REASON_SUCCESS;
 }
 
+/* The op waits for its SENDACK from now on. */
+static void op_put(struct wk_conn *c, struct send_op *op)
+{
+    op->next = NULL;
+    if (c->sends_end)
+        c->sends_end->next = op;
+    else
+        c->sends = op;
+    c->sends_end = op;
+    c->refs++;
+    c->inflight_bytes += op->bytes;
+}
+
 static void refuse_send(struct wk_conn *c, uint64_t ack, int64_t message_id, uint8_t reason)
 {
-    wk_count(&wk_conn_per(c)->count.refused_sends, 1);
-    wk_count(&wk_conn_per(c)->count.sendack[reason % WK_REASONS], 1);
-    c->out_packets++;
-    (void)wk_session_sendack(c->session, ack, message_id, 0, reason);
+    struct send_op *op = c->sends ? send_new(wk_conn_per(c)) : NULL;
+
+    if (!op) { /* nothing waits, or no memory: early is better than never */
+        answer(c, ack, message_id, 0, reason);
+        return;
+    }
+    op->conn = c;
+    op->ack = ack;
+    op->bytes = 0;
+    op->called = false;
+    op->known = true;
+    op->reason = reason;
+    op->message_id = message_id;
+    op->message_seq = 0;
+    op_put(c, op);
 }
 
 void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_slice plain,
@@ -166,12 +231,13 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
     op->conn = c;
     op->ack = ack;
     op->bytes = (uint32_t)b->n;
+    op->called = true;
+    op->known = false;
     op->read_us = c->last_in_us;
     op->what = person                              ? WK_ACK_PERSON
                : s->channel_type == WKIM_CHANNEL_GROUP ? WK_ACK_GROUP
                                                        : WK_ACK_OTHER;
-    c->refs++;
-    c->inflight_bytes += op->bytes;
+    op_put(c, op);
     if (c->inflight_bytes > INFLIGHT_BYTES_MAX && !c->paused) {
         c->paused = true;
         wk_session_pause(c->session, true);
@@ -179,17 +245,15 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
     wk_call_send(c->node->cluster, &op->call);
 }
 
-int64_t wk_conn_on_send_refused(void *user, const struct wk_send *s, uint8_t *reason)
+void wk_conn_on_send_refused(void *user, const struct wk_send *s, uint64_t ack)
 {
     struct wk_conn *c = user;
-    uint8_t gate = check_sender(c);
+    struct wk_node_shard *ns = wk_conn_per(c);
+    const uint8_t gate = check_sender(c);
 
-    if (gate != WKIM_REASON_SUCCESS)
-        *reason = gate;
     c->in_msgs++;
     c->in_packets++;
-    wk_count(&wk_conn_per(c)->count.in_type[im_type_index(s->channel_type)], 1);
-    wk_count(&wk_conn_per(c)->count.sendack[*reason % WK_REASONS], 1);
-    wk_count(&wk_conn_per(c)->count.refused_sends, 1);
-    return wk_snowflake_next(&wk_conn_per(c)->ids, c->shard->wall_ms);
+    wk_count(&ns->count.in_type[im_type_index(s->channel_type)], 1);
+    refuse_send(c, ack, wk_snowflake_next(&ns->ids, c->shard->wall_ms),
+                gate == WKIM_REASON_SUCCESS ? WKIM_REASON_PAYLOAD_DECODE : gate);
 }

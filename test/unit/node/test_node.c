@@ -151,19 +151,16 @@ static void a_message_reaches_the_receiver_and_its_sender_is_answered(void **sta
     client_login(&b, &t, "bob", "d", "");
     for (uint32_t i = 1; i <= 20; i++)
         assert_int_equal(client_send(&a, "bob", i), WKIM_OK);
-    uint32_t acked = 0;
     for (uint32_t i = 1; i <= 20; i++) {
-        /* Answers may pass each other: the first waits for the conversations it makes. */
+        /* In order, although the first waits for the conversations it makes. */
         client_expect(&a, WKIM_PACKET_SENDACK);
-        assert_int_equal(a.p.client_seq, a.p.message_seq);
+        assert_int_equal(a.p.client_seq, i);
+        assert_int_equal(a.p.message_seq, i);
         assert_int_equal(a.p.reason, WKIM_REASON_SUCCESS);
-        assert_int_equal(acked >> a.p.client_seq & 1, 0);
-        acked |= 1u << a.p.client_seq;
         client_expect(&b, WKIM_PACKET_RECV);
         assert_int_equal(b.p.message_seq, i);
         assert_int_equal(client_ack(&b, b.p.message_id, b.p.message_seq), WKIM_OK);
     }
-    assert_int_equal(acked, 0x1ffffe);
     client_close(&a);
     client_close(&b);
     node_stop(&t);

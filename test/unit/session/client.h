@@ -83,11 +83,12 @@ TEST_FN void client_on_send(void *user, const struct wk_send *p, uint8_t flags, 
     }
 }
 
-TEST_FN int64_t client_on_send_refused(void *user, const struct wk_send *p, uint8_t *reason)
+TEST_FN void client_on_send_refused(void *user, const struct wk_send *p, uint64_t ack)
 {
     struct client *c = user;
-    wk_buf_printf(&c->trace, "refused seq=%u reason=%u\n", p->client_seq, *reason);
-    return ++c->next_message_id;
+    wk_buf_printf(&c->trace, "refused seq=%u reason=%u\n", p->client_seq,
+                  WKIM_REASON_PAYLOAD_DECODE);
+    (void)wk_session_sendack(c->s, ack, ++c->next_message_id, 0, WKIM_REASON_PAYLOAD_DECODE);
 }
 
 TEST_FN void client_on_recvack(void *user, const struct wk_recvack *p, uint8_t flags)

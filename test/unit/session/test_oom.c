@@ -85,12 +85,9 @@ static void on_send(void *u, const struct wk_send *m, uint8_t flags, wkim_slice 
     (void)plain;
     x->acks[x->n_acks++] = ack;
 }
-static int64_t on_send_refused(void *u, const struct wk_send *m, uint8_t *reason)
+static void on_send_refused(void *u, const struct wk_send *m, uint64_t ack)
 {
-    (void)u;
-    (void)m;
-    (void)reason;
-    return 9;
+    on_send(u, m, 0, wk_slice(NULL, 0), ack);
 }
 static void on_close(void *u, int code, const char *text)
 {

@@ -59,6 +59,26 @@ class Answers(srv.Running, unittest.TestCase):
         server.post("/conn/kick", {"uid": "ann", "conn_id": ids["ann"], "node_id": 1001, "op_node_id": 1001})
         self.assertEqual(ann.wait("DISCONNECT")["reason"], "server kick")
 
+    def test_an_id_of_blanks_is_an_id_where_version_2_takes_it(self):
+        server = self.serve()
+        one = {"channel_id": " ", "channel_type": 2}
+        for path in ("blacklist_add", "blacklist_remove", "whitelist_add", "whitelist_remove"):
+            self.assertEqual(server.post("/channel/" + path, {**one, "uids": ["ann"]}), (200, {"status": 200}), path)
+            here = [m["uid"] for m in server.call("GET", "/channel/%s?channel_id=%%20&channel_type=2" % path[:9])[1]]
+            self.assertEqual(here, ["ann"] if path.endswith("add") else [])
+        for path, body in (("/channel/blacklist_remove_all", one), ("/channel/whitelist_remove_all", one),
+                           ("/channel/subscriber_remove_all", one), ("/conversations/clearUnread", {**one, "uid": " "}),
+                           ("/tmpchannel/subscriber_set", {**one, "uids": ["ann"]}),
+                           ("/conversations/setUnread", {**one, "uid": " "}),
+                           ("/conversations/delete", {**one, "uid": " "})):
+            self.assertEqual(server.post(path, body), (200, {"status": 200}), path)
+        for path in ("/conversation/sync", "/conversation/channels"):
+            self.assertEqual(server.post(path, {"uid": " ", "msg_count": 5}), (200, []), path)
+        self.assertEqual(server.call("GET", "/channel/max_message_seq?channel_id=%20&channel_type=2"),
+                         (200, {"message_seq": 0}))
+        self.assertEqual(server.call("GET", "/channel/last_message?channel_id=%20&channel_type=2"),
+                         (200, {"status": 404}))
+
     def test_a_command_to_receivers_by_list_gets_a_number_of_its_own(self):
         server = self.serve()
         ann = self.connect(server, "ann")

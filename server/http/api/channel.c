@@ -207,7 +207,7 @@ void wk_api_subscriber_remove_all(struct wk_req *r)
 
     if (wk_channel_body_decode(r, WK_CHANNEL_BODY_NAME, &b) != WKIM_OK)
         return;
-    if (wk_text_blank(b.channel_id)) {
+    if (b.channel_id.n == 0) {
         wk_answer_error(r, WK_ID_EMPTY);
     } else if (b.channel_type == 0) {
         wk_answer_error(r, WK_TYPE_ZERO);
@@ -227,7 +227,7 @@ void wk_api_tmpchannel_set(struct wk_req *r)
 
     if (wk_channel_body_decode(r, WK_CHANNEL_BODY_TEMPORARY, &b) != WKIM_OK)
         return;
-    if (wk_text_blank(b.channel_id)) {
+    if (b.channel_id.n == 0) {
         wk_answer_error(r, WK_ID_EMPTY);
         return;
     }

@@ -123,7 +123,7 @@ void wk_api_conversation_sync(struct wk_req *r)
     if (wk_decode_object(r, "syncUserConversationReq", sync_fields, WK_COUNT(sync_fields), &b) !=
         WKIM_OK)
         return;
-    if (wk_text_blank(b.uid)) {
+    if (b.uid.n == 0) {
         wk_answer_error(r, UID_EMPTY);
         return;
     }
@@ -157,7 +157,7 @@ void wk_api_conversation_sync_channels(struct wk_req *r)
     if (wk_decode_object(r, "syncByChannelsReq", sync_channels_fields,
                          WK_COUNT(sync_channels_fields), &b) != WKIM_OK)
         return;
-    if (wk_text_blank(b.uid)) {
+    if (b.uid.n == 0) {
         wk_answer_error(r, UID_EMPTY);
         return;
     }
@@ -196,7 +196,7 @@ void wk_api_conversation_channels(struct wk_req *r)
 
     if (wk_decode_object(r, "conversationChannelsReq", channel_fields, 1, &b) != WKIM_OK)
         return;
-    if (wk_text_blank(b.uid)) {
+    if (b.uid.n == 0) {
         wk_answer_error(r, UID_EMPTY);
         return;
     }
@@ -207,11 +207,11 @@ void wk_api_conversation_channels(struct wk_req *r)
 /* Checks of the routes that change one conversation; each has its own uid text. */
 static int check_channel(struct wk_req *r, const char *uid_text, const struct channel_body *b)
 {
-    if (wk_text_blank(b->uid)) {
+    if (b->uid.n == 0) {
         wk_answer_error(r, uid_text);
         return WKIM_EINVAL;
     }
-    if (wk_text_blank(b->channel_id) || b->channel_type == 0) {
+    if (b->channel_id.n == 0 || b->channel_type == 0) {
         wk_answer_error(r, CHANNEL_EMPTY);
         return WKIM_EINVAL;
     }

@@ -15,7 +15,7 @@ static void change(struct wk_req *r, int list, int op)
 
     if (wk_channel_body_decode(r, WK_CHANNEL_BODY_UIDS, &b) != WKIM_OK)
         return;
-    if (wk_text_blank(b.channel_id))
+    if (b.channel_id.n == 0)
         wk_answer_error(r, WK_ID_EMPTY);
     else if (list == WKIM_LIST_ALLOW && wk_text_special(b.channel_id))
         wk_answer_error(r, WK_ID_SPECIAL);
@@ -49,7 +49,7 @@ static void clear(struct wk_req *r, int list)
 
     if (wk_channel_body_decode(r, WK_CHANNEL_BODY_NAME, &b) != WKIM_OK)
         return;
-    if (wk_text_blank(b.channel_id))
+    if (b.channel_id.n == 0)
         wk_answer_error(r, WK_ID_EMPTY);
     else if (b.channel_type == 0)
         wk_answer_error(r, WK_TYPE_ZERO);
@@ -270,8 +270,8 @@ static void read_list(struct wk_req *r, int list, enum shape shape, const char *
         wk_jsonbuf_lit(&s->out, "\":");
     }
     wk_jsonbuf_char(&s->out, '[');
-    /* Nothing is stored under a blank id or type 0. */
-    if (wk_text_blank(id) || type == 0)
+    /* Nothing is stored under an empty id or type 0. */
+    if (id.n == 0 || type == 0)
         finish(r, s, (wkim_slice){NULL, 0}, 0);
     else
         read_more(r, s, after);

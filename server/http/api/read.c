@@ -175,7 +175,7 @@ static void last_of(struct wk_req *r, int with_message, int takes_pair)
     wkim_slice login_uid = wk_req_query(r, "login_uid");
     uint8_t type = wk_req_query_u8(r, "channel_type");
 
-    if (wk_text_blank(channel_id)) {
+    if (channel_id.n == 0) {
         wk_answer_error(r, CHANNEL_EMPTY);
         return;
     }

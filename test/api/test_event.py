@@ -81,6 +81,8 @@ class Events(srv.Running, unittest.TestCase):
         self.assertEqual(full["event_meta"]["events"],
                          [{"event_key": "main", "status": "open", "snapshot": {"kind": "text", "text": "Hi"}}])
         self.assertEqual(basic["event_meta"]["events"], [{"event_key": "main", "status": "open"}])
+        for mode, same in ((" BASIC ", basic), ("other", basic), (" Full", full), ("", full), (" ", full)):
+            self.assertEqual(self.message(server, event_summary_mode=mode), same, mode)
         self.assertEqual(full["event_sync_hint"], {"client_msg_no": "m1", "from_msg_event_seq": 0})
 
     def test_every_connection_of_the_receivers_gets_the_frame(self):

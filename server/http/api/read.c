@@ -9,6 +9,7 @@
 #include <wkim/message.h>
 
 #include <stddef.h>
+#include <strings.h>
 
 #define CHANNEL_EMPTY "channel_id不能为空"
 #define LIMIT_MAX 10000
@@ -91,6 +92,16 @@ static struct range_state *range_state(struct wk_req *r, uint64_t start, uint64_
     return s;
 }
 
+/* Snapshots are shown without a mode and in "full". */
+static uint8_t without_snapshots(wkim_slice mode)
+{
+    static const char full[] = "full";
+
+    mode = wk_text_trim(mode);
+    return mode.n && (mode.n != sizeof(full) - 1 ||
+                      strncasecmp((const char *)mode.p, full, sizeof(full) - 1) != 0);
+}
+
 void wk_api_messagesync(struct wk_req *r)
 {
     struct range_body b = {0};
@@ -124,8 +135,7 @@ void wk_api_messagesync(struct wk_req *r)
                                        .login_uid = b.login_uid,
                                        .channel_id = b.channel_id,
                                        .channel_type = b.channel_type,
-                                       .events_basic =
-                                           wk_text_equal(b.event_summary_mode, "basic") ? 1 : 0,
+                                       .events_basic = without_snapshots(b.event_summary_mode),
                                        .start_seq = b.start_message_seq,
                                        .end_seq = b.end_message_seq,
                                        .limit =

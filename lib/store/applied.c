@@ -45,7 +45,11 @@ int wk_applied_get(struct wk_store *s, uint32_t slot, struct wk_row_applied *out
     struct wk_key k;
 
     applied_key(&k, slot);
-    return wk_store_get(s, WK_COLUMN_MESSAGES, &k, decode, out);
+    int rc = wk_store_get(s, WK_COLUMN_MESSAGES, &k, decode, out);
+    if (rc != WKIM_ENOTFOUND)
+        return rc;
+    wk_key_init(&k, slot, WK_TABLE_APPLIED); /* where stores of format 1 may have it */
+    return wk_store_get(s, WK_COLUMN_QUEUES, &k, decode, out);
 }
 
 static void value_key(struct wk_key *k, uint32_t slot, wkim_slice name)

@@ -60,7 +60,7 @@ int wk_rocks_open(struct wk_store *s, const char *dir, const struct wk_store_opt
 int wk_memory_open(struct wk_store *s, struct wkim_error *err);
 
 /* The FORMAT file of a store directory. */
-#define WK_STORE_FORMAT 1u
+#define WK_STORE_FORMAT 2u
 /* Checks the file of an existing store or creates directory and file of a new one. */
 int wk_format_open(const char *dir, struct wkim_error *err);
 /* Writes the file durably; in a checkpoint it is the last thing and marks it complete. */

@@ -65,7 +65,7 @@ int wk_format_write(const char *dir, struct wkim_error *err)
     return rc == WKIM_OK ? sync_dir(dir, err) : rc;
 }
 
-static int check(const char *path, char *text, struct wkim_error *err)
+static int check(const char *path, char *text, unsigned long *version, struct wkim_error *err)
 {
     char *end;
 
@@ -78,6 +78,7 @@ static int check(const char *path, char *text, struct wkim_error *err)
     if (v > WK_STORE_FORMAT)
         return wk_fail(err, WKIM_EVERSION, "%s: format %lu is newer than %u of this program", path,
                        v, WK_STORE_FORMAT);
+    *version = v;
     return WKIM_OK;
 }
 
@@ -111,5 +112,8 @@ int wk_format_open(const char *dir, struct wkim_error *err)
     if (rc != WKIM_OK)
         return rc;
     text[n] = '\0';
-    return check(path, text, err);
+    unsigned long version = 0;
+    rc = check(path, text, &version, err);
+    /* What is written from here on means nothing to programs of the older format. */
+    return rc == WKIM_OK && version < WK_STORE_FORMAT ? wk_format_write(dir, err) : rc;
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include "fixture.h"
+#include "store/txn.h"
 #include "base/clock.h"
 
 static const struct wk_channel_key g1 = { 2, { (const uint8_t *)"g1", 2 } };
@@ -211,7 +212,7 @@ static void newer_and_damaged_formats_are_refused(void **state)
         const char *text;
         int code;
     } cases[] = {
-        { "wkim store 2\n", WKIM_EVERSION },  { "wkim store 0\n", WKIM_ECORRUPT },
+        { "wkim store 3\n", WKIM_EVERSION },  { "wkim store 0\n", WKIM_ECORRUPT },
         { "wkim store x\n", WKIM_ECORRUPT },  { "wkim store 1", WKIM_ECORRUPT },
         { "", WKIM_ECORRUPT },                { "something else\n", WKIM_ECORRUPT },
         { "wkim store 99999999999999999999999\n", WKIM_ECORRUPT }, { NULL, WKIM_ECORRUPT },
@@ -227,11 +228,43 @@ static void newer_and_damaged_formats_are_refused(void **state)
         assert_int_equal(err.code, cases[i].code);
         assert_non_null(strstr(err.text, f->path));
     }
-    rewrite_format(f, "wkim store 2\n");
+    rewrite_format(f, "wkim store 3\n");
     assert_int_equal(wk_store_open(&s, f->path, NULL, &err), WKIM_EVERSION);
-    assert_non_null(strstr(err.text, "format 2 is newer than 1"));
+    assert_non_null(strstr(err.text, "format 3 is newer than 2"));
+    rewrite_format(f, "wkim store 2\n");
+    fixture_open(f);
+}
+
+/* Its applied indexes stood elsewhere; without them the log would be applied once more. */
+static void a_store_of_format_1_is_read_and_becomes_format_2(void **state)
+{
+    struct fixture *f = *state;
+    struct wk_row_applied a = { 0, 0 };
+    struct wk_key k;
+    char path[320], text[32] = "";
+
+    wk_key_init(&k, 5, WK_TABLE_APPLIED);
+    struct wk_buf *b = wk_txn_put_begin(f->txn, WK_COLUMN_QUEUES, &k, 17);
+    wk_buf_u8(b, 1);
+    wk_buf_u64(b, 30);
+    wk_buf_u64(b, 2);
+    wk_txn_put_end(f->txn);
+    assert_int_equal(wk_txn_commit(f->txn, NULL), WKIM_OK);
+    fixture_close(f);
     rewrite_format(f, "wkim store 1\n");
     fixture_open(f);
+    assert_int_equal(wk_applied_get(f->store, 5, &a), WKIM_OK);
+    assert_true(a.index == 30 && a.term == 2);
+    wk_applied_put(f->txn, 5, &(struct wk_row_applied){ 31, 2 });
+    assert_int_equal(wk_txn_commit(f->txn, NULL), WKIM_OK);
+    assert_int_equal(wk_applied_get(f->store, 5, &a), WKIM_OK);
+    assert_true(a.index == 31);
+    snprintf(path, sizeof(path), "%s/FORMAT", f->path);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof(text), file));
+    assert_int_equal(fclose(file), 0);
+    assert_string_equal(text, "wkim store 2\n");
 }
 
 static void second_opener_and_bad_paths_are_refused(void **state)
@@ -378,6 +411,7 @@ int main(int argc, char **argv)
         DISK(crash_during_a_flush_tears_no_batch),
         DISK(checkpoint_opens_as_a_store),
         DISK(newer_and_damaged_formats_are_refused),
+        DISK(a_store_of_format_1_is_read_and_becomes_format_2),
         DISK(second_opener_and_bad_paths_are_refused),
         DISK(damaged_table_files_are_reported),
         DISK(deleted_messages_give_their_space_back),

@@ -18,8 +18,6 @@
 #define WK_ID_BYTES_MAX 4096              /* uid, channel id, device id in API and store */
 #define WK_PLUGIN_NO_BYTES_MAX 255
 #define WK_LIST_UIDS_MAX 100000           /* uids in one API call */
-#define WK_HTTP_BODY_BYTES_MAX 10485760
-#define WK_SLOT_COUNT_DEFAULT 64
 #define WK_SLOT_COUNT_MAX 4096
 #define WK_LOG_SEGMENT_BYTES 67108864     /* a segment is closed beyond this size */
 #define WK_LOG_RECORD_BYTES_MAX 16777216  /* one log record */

@@ -207,11 +207,6 @@ struct wk_readers *wk_cluster_readers(const struct wk_cluster *c)
     return c->opt.readers;
 }
 
-const struct wk_log *wk_cluster_log(const struct wk_cluster *c)
-{
-    return c->opt.log;
-}
-
 void wk_cluster_log_stats(struct wk_cluster *c, struct wk_log_stats *out)
 {
     wk_log_writer_stats(c->writer, out);

@@ -123,7 +123,6 @@ uint32_t wk_cluster_slot_count(const struct wk_cluster *c);
 uint32_t wk_cluster_ready(const struct wk_cluster *c); /* slots that serve */
 struct wk_store *wk_cluster_store(const struct wk_cluster *c);
 struct wk_readers *wk_cluster_readers(const struct wk_cluster *c);
-const struct wk_log *wk_cluster_log(const struct wk_cluster *c);
 void wk_cluster_log_stats(struct wk_cluster *c, struct wk_log_stats *out);
 
 /* Send the call to the leader of call->slot; done() comes exactly once.  From a shard thread or

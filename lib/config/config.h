@@ -79,8 +79,6 @@ int wk_config_item_parse(const struct wk_config_key *k, const char *item, size_t
                          char *reason, size_t cap);
 /* "host:port", "[v6]:port" or ":port"; the host without brackets is cut into host. 0 or -1. */
 int wk_config_hostport(const char *text, char *host, size_t cap, unsigned *port);
-/* The text behind an optional "scheme://", NULL when another scheme is given. */
-const char *wk_config_behind_scheme(const char *text, const char *scheme);
 
 /* Parts of an entry of auth.users, borrowed from `item` by offset. */
 struct wk_config_account {

@@ -243,7 +243,8 @@ int wk_config_hostport(const char *text, char *host, size_t cap, unsigned *port)
     return 0;
 }
 
-const char *wk_config_behind_scheme(const char *text, const char *scheme)
+/* The text behind an optional "scheme://", NULL when another scheme is given. */
+static const char *behind_scheme(const char *text, const char *scheme)
 {
     const char *sep = strstr(text, "://");
     size_t n = strlen(scheme);
@@ -257,7 +258,7 @@ const char *wk_config_behind_scheme(const char *text, const char *scheme)
 
 static int parse_listen(const struct wk_config_key *k, const char *text, char *reason, size_t cap)
 {
-    const char *rest = wk_config_behind_scheme(text, k->extra);
+    const char *rest = behind_scheme(text, k->extra);
     char host[256];
     unsigned port;
 

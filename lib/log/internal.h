@@ -145,7 +145,7 @@ struct wk_log_store {
     size_t n_parts, part_cap;
     struct wk_log_pending *pending;
     size_t n_pending, pending_cap;
-    uint64_t write_off, parts_bytes;
+    uint64_t parts_bytes;
     uint64_t bytes_written, syncs;
 };
 

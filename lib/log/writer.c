@@ -234,11 +234,6 @@ wkim_ssize wk_log_writer_entries(struct wk_log_writer *w, uint32_t group, uint64
     return wk_log_entries(w->log, group, lo, hi, bytes_max, out, out_max);
 }
 
-int wk_log_writer_group(struct wk_log_writer *w, size_t i, struct wk_log_group_state *out)
-{
-    return wk_log_group(w->log, i, out);
-}
-
 int wk_log_writer_group_find(struct wk_log_writer *w, uint32_t group,
                              struct wk_log_group_state *out)
 {

@@ -47,8 +47,6 @@ void wk_log_writer_reset(struct wk_log_writer *w, struct wk_log_submit *s, uint6
 int wk_log_writer_term(struct wk_log_writer *w, uint32_t group, uint64_t index, uint64_t *term);
 wkim_ssize wk_log_writer_entries(struct wk_log_writer *w, uint32_t group, uint64_t lo, uint64_t hi,
                                  uint64_t bytes_max, struct wk_log_entry *out, size_t out_max);
-/* i-th group of the log, from 0 until WKIM_ENOTFOUND. */
-int wk_log_writer_group(struct wk_log_writer *w, size_t i, struct wk_log_group_state *out);
 int wk_log_writer_group_find(struct wk_log_writer *w, uint32_t group,
                              struct wk_log_group_state *out);
 /* Asynchronous: mark and purge on the writer thread. */

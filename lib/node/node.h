@@ -109,7 +109,7 @@ struct wk_node_shard {
 #define WK_READ_BYTES 65536
 
 struct wk_node_settings {
-    bool encrypt, allow_json, token_auth, event_to_old, proxy_any;
+    bool encrypt, allow_json, token_auth, event_to_old;
     uint8_t version_max;
     uint64_t idle_ms, connect_ms, auth_ms;
     uint64_t retry_ms, retry_scan_ms, retry_max, unacked_max;
@@ -223,6 +223,7 @@ void wk_api_stored_id(struct wk_buf *out, uint8_t type, wkim_slice channel_id,
 struct wk_conn;
 void wk_conn_close_all(struct wk_node_shard *ns);
 void wk_conn_free_pool(struct wk_node_shard *ns);
+/* events.c: on_stored and on_online of im */
 void wk_node_event_message(void *user, const struct wk_record *r);
 void wk_node_event_online(void *user, wkim_slice uid, uint8_t device_flag, bool online,
                           uint64_t conn_id, uint64_t device_count, uint64_t user_count);

@@ -13,7 +13,7 @@ enum wk_table {
     WK_TABLE_CHANNEL = 4,
     WK_TABLE_MEMBER = 5,
     WK_TABLE_DEVICE = 6,
-    WK_TABLE_USER = 7,
+    /* 7 was kept for rows of users, which nothing wrote */
     WK_TABLE_SYSTEM_UID = 8,
     WK_TABLE_CONVERSATION = 9,
     WK_TABLE_OUTBOX = 10,

@@ -160,10 +160,6 @@ void wk_device_put(struct wk_txn *t, uint32_t slot, wkim_slice uid,
 /* token is copied into *token (cleared first); row->token is borrowed from it. */
 int wk_device_get(struct wk_store *s, uint32_t slot, wkim_slice uid, uint8_t flag,
                   struct wk_row_device *out, struct wk_buf *token);
-struct wk_row_user { uint64_t created_ms, updated_ms; wkim_slice plugin_no; };
-void wk_user_put(struct wk_txn *t, uint32_t slot, wkim_slice uid, const struct wk_row_user *row);
-int wk_user_get(struct wk_store *s, uint32_t slot, wkim_slice uid, struct wk_row_user *out,
-                struct wk_buf *text);
 void wk_system_uid_put(struct wk_txn *t, uint32_t slot, wkim_slice uid);
 void wk_system_uid_delete(struct wk_txn *t, uint32_t slot, wkim_slice uid);
 int wk_system_uid_scan(struct wk_store *s, uint32_t slot, int (*each)(void *arg, wkim_slice uid),

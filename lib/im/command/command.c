@@ -399,9 +399,10 @@ int im_cmd_handed_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 
 /* ---- /message/syncack ------------------------------------------------------------------------ */
 
-/* Clients name the last number of the answer they mean; when no answer ends with it, the newest is
- * meant, as in version 2. */
-int im_cmd_choose(wkim_slice row, uint64_t number, wkim_slice *positions)
+/* Positions (repeated key, u64 seq) that an acknowledgement means; WKIM_ENOTFOUND: none.  Clients
+ * name the last number of the answer they mean; when no answer ends with it, the newest is meant,
+ * as in version 2. */
+static int choose(wkim_slice row, uint64_t number, wkim_slice *positions)
 {
     struct wk_cursor cur = wk_cursor(row);
     struct generation g, newest = { .positions = wk_slice(NULL, 0) };
@@ -444,7 +445,7 @@ static void handed_read(struct im_slot *is, struct wk_call *c)
     if (c->code == WKIM_OK && cur.bad)
         c->code = WKIM_EPROTO;
     if (c->code == WKIM_OK)
-        c->code = im_cmd_choose(wk_buf_slice(&c->out), number, &positions);
+        c->code = choose(wk_buf_slice(&c->out), number, &positions);
     if (c->code == WKIM_OK) {
         wk_buf_str(&in, uid);
         wk_buf_u8(&in, 0);

@@ -11,7 +11,4 @@ enum wk_call_result im_cmd_heads_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_cmd_ack_handle(struct im_slot *is, struct wk_call *c);
 int im_cmd_handed_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_cmd_read_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
-/* Positions (repeated key, u64 seq) that an acknowledgement of `number` means; WKIM_ENOTFOUND
- * none. */
-int im_cmd_choose(wkim_slice row, uint64_t number, wkim_slice *positions);
 #endif

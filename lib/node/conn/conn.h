@@ -22,7 +22,6 @@ struct wk_unacked {
     int64_t message_id;
     struct wk_blob *blob;
     wkim_slice channel_id; /* as this client sees it; borrowed from blob or constant */
-    uint32_t record_off;
     uint32_t due_ms;       /* of the monotonic clock; wraps */
     uint8_t flags, count;
 };

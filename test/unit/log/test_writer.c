@@ -156,7 +156,6 @@ static void many_threads_submit_read_and_compact(void **state)
         assert_int_equal(wk_log_writer_group_find(f->writer, i, &s), WKIM_OK);
         assert_int_equal(s.last_index, PER_THREAD);
     }
-    assert_int_equal(wk_log_writer_group(f->writer, THREADS, &s), WKIM_ENOTFOUND);
 }
 
 static void refused_batch_does_not_fail_its_neighbours(void **state)

@@ -357,7 +357,6 @@ static void users_and_devices_keep_their_texts(void **state)
 {
     struct fixture *f = *state;
     struct wk_row_device d = { 1, 1, WK_LIT("token-1"), 5, 6 }, got;
-    struct wk_row_user u = { 7, 8, WK_LIT("plugin") }, gu;
     struct wk_buf text = WK_BUF_INIT;
     struct seen s = { .n = 0 };
 
@@ -365,7 +364,6 @@ static void users_and_devices_keep_their_texts(void **state)
     d.flag = 2;
     d.token = wk_slice(NULL, 0);
     wk_device_put(f->txn, 5, WK_LIT("u"), &d);
-    wk_user_put(f->txn, 5, WK_LIT("u"), &u);
     wk_system_uid_put(f->txn, 5, WK_LIT("s2"));
     wk_system_uid_put(f->txn, 5, WK_LIT("s1"));
     wk_system_uid_put(f->txn, 5, WK_LIT("s3"));
@@ -380,8 +378,6 @@ static void users_and_devices_keep_their_texts(void **state)
     assert_int_equal(wk_device_get(f->store, 5, WK_LIT("u"), 2, &got, &text), WKIM_OK);
     assert_int_equal(got.token.n, 0);
     assert_int_equal(wk_device_get(f->store, 5, WK_LIT("u"), 3, &got, &text), WKIM_ENOTFOUND);
-    assert_int_equal(wk_user_get(f->store, 5, WK_LIT("u"), &gu, &text), WKIM_OK);
-    assert_true(wk_slice_eq(gu.plugin_no, WK_LIT("plugin")) && gu.created_ms == 7);
     wk_system_uid_scan(f->store, 5, see_uid, &s);
     assert_string_equal(s.text, "s1 s2 ");
     wk_buf_fini(&text);

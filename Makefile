@@ -59,7 +59,7 @@ server: $(B)/wkim-server
 load: $(B)/wkload
 
 help: ## list of targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
+	@sed -n 's/^\([a-z -]*\):.*## /\1: /p' Makefile
 
 # ---- objects -------------------------------------------------------------------------------------
 $(B)/lib/%.o: lib/%.c
@@ -161,7 +161,7 @@ abi: lib ## exported names, struct layouts, headers alone
 tidy: ## layers, sizes, banned calls, the feature table
 	@python3 test/tidy/tidy.py
 
-examples: lib
+examples: lib ## build examples/ against an installed copy
 	@$(MAKE) --no-print-directory install DESTDIR=$(abspath $(B))/stage PREFIX=/usr >/dev/null
 	@mkdir -p $(B)/examples
 	@for e in $(EXAMPLES); do n=$$(basename $$e .c); \
@@ -218,8 +218,8 @@ soak: all ## mixed traffic for MINUTES (20): no error, no gap, nothing lost, fla
 	$(call install_deps,$(DEPS_TEST))
 	@python3 test/soak/soak.py --minutes $(MINUTES)
 
-lint: ## clang warnings, without linking
-	@for f in $(LIB_SRC) $(SERVER_SRC); do clang $(filter-out -MMD -MP,$(CFLAGS_ALL)) -Iserver -DWKIM_COMMIT='""' -fsyntax-only $$f || exit 1; done
+lint: $(B)/gen/wkhook.pb-c.h ## clang warnings, without linking
+	@for f in $(LIB_SRC) $(SERVER_SRC); do clang $(filter-out -MMD -MP,$(CFLAGS_ALL)) -Iserver -I$(B)/gen -DWKIM_COMMIT='""' -fsyntax-only $$f || exit 1; done
 
 -include $(patsubst %.c,$(B)/%.d,$(wildcard test/perf/wkload/*.c)) $(LIB_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TEST_BIN:=.d) $(SIM_SRC:%.c=$(B)/%.d)
 

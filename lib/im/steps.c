@@ -75,6 +75,6 @@ void im_propose_next(struct im_slot *is, struct wk_call *c, enum im_op op, struc
     }
     wk_blob_unref(c->in);
     c->in = in;
-    c->op = op;
+    c->op = (uint16_t)op;
     wk_slot_propose(is->slot, c);
 }

@@ -90,10 +90,22 @@ static void without_encryption_the_payload_is_plain_and_the_key_ignored(void **s
 
 enum damage { WRONG_KEY, SHORT_KEY, NO_KEY, EMPTY, NOT_BASE64, NOT_BLOCKS, BAD_PADDING, PLAIN };
 
+/* One block that does not end in a padding under this key: one in 256 does. */
+static wkim_slice bad_padding(struct client *c, char text[25])
+{
+    struct wk_buf plain = WK_BUF_INIT;
+
+    strcpy(text, "AAAAAAAAAAAAAAAAAAAAAA==");
+    while (wk_open(c->crypto, &c->cipher, wk_str(text), &plain) == WKIM_OK)
+        text[0]++;
+    wk_buf_fini(&plain);
+    return wk_str(text);
+}
+
 static void feed_damaged(struct client *c, enum damage what)
 {
     struct wk_buf sealed = WK_BUF_INIT;
-    char key[32];
+    char key[32], text[25];
     assert_int_equal(wk_seal(c->crypto, &c->cipher, WK_LIT("hello"), &sealed), WKIM_OK);
     wkim_slice payload = wk_buf_slice(&sealed);
     if (what == EMPTY)
@@ -103,7 +115,7 @@ static void feed_damaged(struct client *c, enum damage what)
     else if (what == NOT_BLOCKS)
         payload = WK_LIT("YWJj");
     else if (what == BAD_PADDING)
-        payload = WK_LIT("AAAAAAAAAAAAAAAAAAAAAA==");
+        payload = bad_padding(c, text);
     const wkim_slice parts[] = { WK_LIT("9"), WK_LIT("no"), WK_LIT("bob"), WK_LIT("1"), payload };
     assert_int_equal(wk_msg_key(c->crypto, &c->cipher, parts, 5, key), WKIM_OK);
     key[31] ^= what == WRONG_KEY;

@@ -49,7 +49,9 @@ static int check_slot_count(struct wk_cluster *c, struct wkim_error *err)
             return wk_fail(err, WKIM_ECORRUPT, "stored slot count %u is not usable", stored);
         if (stored != c->opt.slot_count)
             wk_log(c->opt.log, WK_LOG_WARN, "cluster", "slot_count_ignored",
-                   "key=cluster.slotCount value=%u created_with=%u", c->opt.slot_count, stored);
+                   "text=\"config: cluster.slotCount: %u ignored, this cluster was created with "
+                   "%u\"",
+                   c->opt.slot_count, stored);
         c->opt.slot_count = stored;
         return WKIM_OK;
     }

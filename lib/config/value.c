@@ -291,9 +291,13 @@ static int parse_url(const char *text, char *reason, size_t cap)
     host = at ? at + 1 : host;
     n = *host == '[' ? strcspn(host, "]/?#") : strcspn(host, ":/?#");
     n += host[n] == ']';
-    if (n == 0 || strpbrk(text, " \t\r\n") || !url_port(host + n))
-        return refuse(reason, cap, text, "is not a URL (for example http://127.0.0.1:8090/hook)");
-    return WKIM_OK;
+    if (n && !strpbrk(text, " \t\r\n") && url_port(host + n))
+        return WKIM_OK;
+    at = strrchr(text, '@'); /* a password before it is not repeated */
+    (void)snprintf(reason, cap,
+                   "\"%s%.*s\" is not a URL (for example http://127.0.0.1:8090/hook)",
+                   at ? "***" : "", SHOWN, at ? at : text);
+    return WKIM_ECONFIG;
 }
 
 /* A bound in the words of the key's kind. */

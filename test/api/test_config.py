@@ -139,11 +139,13 @@ class Config(unittest.TestCase):
         self.assertEqual(self.check("--config=")[0], 0)
 
     def test_a_url_that_nobody_could_ask_is_refused(self):
-        for url in ("http://host:port/", "http://x:99999/", "http://x:0", "http://u:p@/", "http://:80/", "x:80"):
+        for url in ("http://host:port/", "http://x:99999/", "http://x:0", "http://:80/", "x:80"):
             self.assert_bad('config: webhook.httpAddr: "%s" is not a URL (for example '
                             "http://127.0.0.1:8090/hook) [flag --set]" % url, "--set", "webhook.httpAddr=" + url)
         for url in ("HTTP://h", "http://h:80", "https://u:p@h:1/x?a=b:c", "http://[::1]:80/", "http://[::1]", "http://h?x=:"):
             self.assertEqual(self.check("--set", "webhook.httpAddr=" + url)[0], 0, url)
+        self.assert_bad('config: webhook.httpAddr: "***@h:x/" is not a URL (for example '
+                        "http://127.0.0.1:8090/hook) [flag --set]", "--set", "webhook.httpAddr=http://u:s3cret@h:x/")
         code, err, _ = self.check("--set", "external.apiUrl=im.example.com/api")
         self.assertEqual(code, 0)
         self.assertIn("external.apiUrl \"im.example.com/api\" is not http://host:port", err.replace("apiUrl: ", "apiUrl "))
@@ -240,6 +242,17 @@ class Config(unittest.TestCase):
         other.launch()
         self.assertEqual(other.process.wait(20), 1)
         self.assertIn("httpAddr: cannot bind", (other.root / "out.log").read_text())
+
+    def test_the_slot_count_of_the_data_stays(self):
+        server = srv.Server({"cluster": {"slotCount": 4}})
+        self.addCleanup(server.close)
+        server.start()
+        server.stop()
+        server.options["cluster"]["slotCount"] = 8
+        server.write_config()
+        server.start()
+        server.stop()
+        self.assertIn("config: cluster.slotCount: 8 ignored, this cluster was created with 4", self.log(server))
 
     def test_log_files_may_lie_deep(self):
         with tempfile.TemporaryDirectory() as root:

@@ -243,6 +243,22 @@ class Config(unittest.TestCase):
         self.assertEqual(other.process.wait(20), 1)
         self.assertIn("httpAddr: cannot bind", (other.root / "out.log").read_text())
 
+    def test_log_files_are_rotated_by_size_and_hold_json(self):
+        server = srv.Server({"log": {"maxSize": 65536, "maxBackups": 2}})
+        self.addCleanup(server.close)
+        server.start()
+        folder = server.root / "logs"
+        end = time.monotonic() + 60
+        while not (folder / "info.log.2").exists() and time.monotonic() < end:
+            os.kill(server.process.pid, signal.SIGUSR1)
+            time.sleep(0.001)
+        files = {p.name: p.stat().st_size for p in folder.iterdir()}
+        self.assertEqual(sorted(files), ["error.log", "info.log", "info.log.1", "info.log.2", "warn.log"])
+        self.assertLessEqual(max(files.values()), 65536)
+        for path in folder.glob("info.log.*"):
+            for line in path.read_text().splitlines():
+                json.loads(line)
+
     def test_the_slot_count_of_the_data_stays(self):
         server = srv.Server({"cluster": {"slotCount": 4}})
         self.addCleanup(server.close)

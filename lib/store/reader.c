@@ -7,16 +7,17 @@ struct wk_readers {
     pthread_cond_t work;
     struct wk_read_job *head, **tail; /* accepted, not yet taken */
     size_t queued, queue_max;
-    uint64_t rejected;
+    uint64_t rejected, running;
     bool stopping;
     int n_threads;
     pthread_t threads[];
 };
 
-/* Takes the next job; NULL when stopping and nothing is left. */
-static struct wk_read_job *next_job(struct wk_readers *r)
+/* Takes the next job; NULL when stopping and nothing is left.  `ran`: the job before is done. */
+static struct wk_read_job *next_job(struct wk_readers *r, bool ran)
 {
     pthread_mutex_lock(&r->lock);
+    r->running -= ran;
     while (!r->head && !r->stopping)
         pthread_cond_wait(&r->work, &r->lock);
     struct wk_read_job *j = r->head;
@@ -25,6 +26,7 @@ static struct wk_read_job *next_job(struct wk_readers *r)
         if (!r->head)
             r->tail = &r->head;
         r->queued--;
+        r->running++;
     }
     pthread_mutex_unlock(&r->lock);
     return j;
@@ -35,7 +37,7 @@ static void *reader_main(void *arg)
     struct wk_readers *r = arg;
     struct wk_read_job *j;
 
-    while ((j = next_job(r)) != NULL) {
+    for (bool ran = false; (j = next_job(r, ran)) != NULL; ran = true) {
         j->run(j);
         j->done(j); /* the submitter owns j again from here on */
     }
@@ -101,7 +103,7 @@ int wk_readers_submit(struct wk_readers *r, struct wk_read_job *j)
 void wk_readers_stats(struct wk_readers *r, struct wk_readers_stats *out)
 {
     pthread_mutex_lock(&r->lock);
-    *out = (struct wk_readers_stats){ r->queued, r->queue_max, r->rejected };
+    *out = (struct wk_readers_stats){ r->queued, r->queue_max, r->rejected, r->running };
     pthread_mutex_unlock(&r->lock);
 }
 

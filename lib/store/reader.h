@@ -16,6 +16,7 @@ int wk_readers_submit(struct wk_readers *r, struct wk_read_job *j); /* WKIM_OK o
 size_t wk_readers_queued(struct wk_readers *r);
 struct wk_readers_stats {
     uint64_t queued, capacity, rejected;
+    uint64_t running; /* taken by a thread, whose done may not have returned yet */
 };
 void wk_readers_stats(struct wk_readers *r, struct wk_readers_stats *out);
 #endif

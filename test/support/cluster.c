@@ -378,7 +378,17 @@ void cl_until(struct cl *c, bool (*cond)(void *arg), void *arg)
     }
 }
 
-/* Quiet: no call under way, no post, and the log has nothing in hand. */
+/* What readers have in hand is posted when it is done, however late they get to run. */
+static bool reading(const struct cl *c)
+{
+    struct wk_readers_stats s = { 0 };
+
+    if (c->readers)
+        wk_readers_stats(c->readers, &s);
+    return s.queued || s.running;
+}
+
+/* Quiet: no call under way, no post, and neither the log nor a reader has anything in hand. */
 void cl_settle(struct cl *c)
 {
     struct timespec start, now;
@@ -387,8 +397,8 @@ void cl_settle(struct cl *c)
     for (;;) {
         while (poll_all(c))
             ;
-        bool calls = c->cluster && wk_cluster_calls(c->cluster) != 0;
-        if (!wait_post(c, calls ? 100 : 2) && !calls && !poll_all(c))
+        bool calls = c->cluster && wk_cluster_calls(c->cluster) != 0, reads = reading(c);
+        if (!wait_post(c, calls ? 100 : 2) && !calls && !reads && !poll_all(c))
             return;
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (now.tv_sec - start.tv_sec > WAIT_S)

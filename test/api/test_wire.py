@@ -587,7 +587,7 @@ class Wire(srv.Running, unittest.TestCase):
                         bad[s["name"]] = result
                     if self.show:
                         print(s["name"], {n: link.new.lines for n, link in replay.links.items()})
-        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
             list(pool.map(family, families(scenarios)))
         for name, result in bad.items():
             with self.subTest(scenario=name):

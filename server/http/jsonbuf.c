@@ -96,6 +96,31 @@ void wk_jsonbuf_cstr(struct wk_jsonbuf *b, const char *s)
     wk_jsonbuf_str(b, (wkim_slice){(const uint8_t *)s, strlen(s)});
 }
 
+void wk_jsonbuf_lit_u64(struct wk_jsonbuf *b, const char *before, uint64_t v)
+{
+    wk_jsonbuf_lit(b, before);
+    wk_jsonbuf_u64(b, v);
+}
+
+static void member(struct wk_jsonbuf *b, const char *name)
+{
+    wk_jsonbuf_lit(b, ",\"");
+    wk_jsonbuf_lit(b, name);
+    wk_jsonbuf_lit(b, "\":");
+}
+
+void wk_jsonbuf_member_u64(struct wk_jsonbuf *b, const char *name, uint64_t v)
+{
+    member(b, name);
+    wk_jsonbuf_u64(b, v);
+}
+
+void wk_jsonbuf_member_cstr(struct wk_jsonbuf *b, const char *name, const char *v)
+{
+    member(b, name);
+    wk_jsonbuf_cstr(b, v);
+}
+
 void wk_jsonbuf_chop(struct wk_jsonbuf *b, char c)
 {
     if (b->n && b->p[b->n - 1] == c)

@@ -27,6 +27,10 @@ void wk_jsonbuf_u64(struct wk_jsonbuf *b, uint64_t v);
 /* Quoted and escaped; bytes that are no UTF-8 become U+FFFD. */
 void wk_jsonbuf_str(struct wk_jsonbuf *b, wkim_slice s);
 void wk_jsonbuf_cstr(struct wk_jsonbuf *b, const char *s);
+void wk_jsonbuf_lit_u64(struct wk_jsonbuf *b, const char *before, uint64_t v);
+/* ,"name":value */
+void wk_jsonbuf_member_u64(struct wk_jsonbuf *b, const char *name, uint64_t v);
+void wk_jsonbuf_member_cstr(struct wk_jsonbuf *b, const char *name, const char *v);
 /* Remove the last byte when it is c (the comma behind the last item of a list). */
 void wk_jsonbuf_chop(struct wk_jsonbuf *b, char c);
 

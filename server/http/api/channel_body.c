@@ -106,3 +106,29 @@ void wk_channel_list_start(struct wk_req *r, int list, int op, const struct wk_c
                                          uids ? uids->p : NULL, uids ? uids->n : 0, wk_req_queue(r),
                                          &r->call));
 }
+
+#define F(name, kind) WK_FIELD(struct wk_find_body, name, kind)
+const struct wk_field wk_find_fields[WK_FIND_FIELDS] = {
+    F(login_uid, STR),     F(channel_id, STR),   F(channel_type, U8),
+    F(message_seqs, U32S), F(message_ids, I64S), F(client_msg_nos, STRS),
+};
+#undef F
+
+size_t wk_find_body_names(const struct wk_find_body *b)
+{
+    return b->message_seqs.n + b->message_ids.n + b->client_msg_nos.n;
+}
+
+wkim_message_find wk_find_body_of(const struct wk_find_body *b)
+{
+    return (wkim_message_find){.size = sizeof(wkim_message_find),
+                               .login_uid = b->login_uid,
+                               .channel_id = b->channel_id,
+                               .channel_type = b->channel_type,
+                               .seqs = b->message_seqs.u.u64,
+                               .n_seqs = b->message_seqs.n,
+                               .ids = b->message_ids.u.i64,
+                               .n_ids = b->message_ids.n,
+                               .client_msg_nos = b->client_msg_nos.p,
+                               .n_client_msg_nos = b->client_msg_nos.n};
+}

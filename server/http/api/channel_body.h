@@ -1,10 +1,12 @@
-/* The body that the channel, subscriber and list routes share, and their checks. */
+/* Bodies that several routes share, and their checks: channels and lists of members, lists of
+ * channels, messages by name. */
 #ifndef WK_HTTP_API_CHANNEL_BODY_H
 #define WK_HTTP_API_CHANNEL_BODY_H
 
 #include "http/decode.h"
 
 #include <wkim/conversation.h>
+#include <wkim/message.h>
 
 #define WK_ID_BLANK "频道ID不能为空！"
 #define WK_ID_SPECIAL "频道ID不能包含特殊字符！"
@@ -56,5 +58,17 @@ extern const struct wk_field wk_channel_fields[WK_CHANNEL_FIELDS];
 /* Start a change of a list; its answer is the OK object. */
 void wk_channel_list_start(struct wk_req *r, int list, int op, const struct wk_channel_body *b,
                            const struct wk_strs *uids);
+
+/* Messages of one channel, named by number, id or client_msg_no. */
+struct wk_find_body {
+    wkim_slice login_uid, channel_id;
+    struct wk_numbers message_seqs, message_ids;
+    struct wk_strs client_msg_nos;
+    uint8_t channel_type;
+};
+#define WK_FIND_FIELDS 6
+extern const struct wk_field wk_find_fields[WK_FIND_FIELDS];
+size_t wk_find_body_names(const struct wk_find_body *b);
+wkim_message_find wk_find_body_of(const struct wk_find_body *b); /* borrowed from b */
 
 #endif

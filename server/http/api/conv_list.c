@@ -28,12 +28,6 @@ static const struct wk_field retry_fields[] = {
 };
 #undef F
 
-static void put_number(struct wk_jsonbuf *b, const char *name, uint64_t v)
-{
-    wk_jsonbuf_lit(b, name);
-    wk_jsonbuf_u64(b, v);
-}
-
 static void put_last_message(struct wk_jsonbuf *b, const wkim_reply *reply, size_t at)
 {
     wkim_message m;
@@ -47,12 +41,12 @@ static void put_last_message(struct wk_jsonbuf *b, const wkim_reply *reply, size
     wk_jsonbuf_i64(b, m.message_id);
     wk_jsonbuf_lit(b, ",\"message_idstr\":\"");
     wk_jsonbuf_i64(b, m.message_id);
-    put_number(b, "\",\"message_seq\":", m.message_seq);
+    wk_jsonbuf_lit_u64(b, "\",\"message_seq\":", m.message_seq);
     wk_jsonbuf_lit(b, ",\"from_uid\":");
     wk_jsonbuf_str(b, wk_message_json_from(m.from_uid));
     wk_jsonbuf_lit(b, ",\"client_msg_no\":");
     wk_jsonbuf_str(b, m.client_msg_no);
-    put_number(b, ",\"server_timestamp_ms\":", m.timestamp_ms);
+    wk_jsonbuf_lit_u64(b, ",\"server_timestamp_ms\":", m.timestamp_ms);
     wk_jsonbuf_lit(b, ",\"payload\":");
     char *at_payload = wk_jsonbuf_room(b, WK_JSON_BASE64_MAX(m.payload.n));
 
@@ -66,17 +60,17 @@ static void put_one(struct wk_jsonbuf *b, const wkim_reply *reply, size_t i,
 {
     wk_jsonbuf_lit(b, "{\"channel_id\":");
     wk_jsonbuf_str(b, c->channel_id);
-    put_number(b, ",\"channel_type\":", c->channel_type);
+    wk_jsonbuf_lit_u64(b, ",\"channel_type\":", c->channel_type);
     if (c->state == WKIM_CONVERSATION_LIVE) {
-        put_number(b, ",\"active_at\":", c->active_ms);
-        put_number(b, ",\"read_seq\":", c->readed_to_msg_seq);
-        put_number(b, ",\"deleted_to_seq\":", c->deleted_to_seq);
+        wk_jsonbuf_lit_u64(b, ",\"active_at\":", c->active_ms);
+        wk_jsonbuf_lit_u64(b, ",\"read_seq\":", c->readed_to_msg_seq);
+        wk_jsonbuf_lit_u64(b, ",\"deleted_to_seq\":", c->deleted_to_seq);
         wk_jsonbuf_lit(b, ",\"unread\":");
         wk_jsonbuf_i64(b, c->unread);
         put_last_message(b, reply, i);
     } else if (c->state == WKIM_CONVERSATION_DELETED) {
-        put_number(b, ",\"deleted_to_seq\":", c->deleted_to_seq);
-        put_number(b, ",\"deleted_at\":", c->updated_ms);
+        wk_jsonbuf_lit_u64(b, ",\"deleted_to_seq\":", c->deleted_to_seq);
+        wk_jsonbuf_lit_u64(b, ",\"deleted_at\":", c->updated_ms);
     }
     wk_jsonbuf_lit(b, "},");
 }
@@ -123,7 +117,7 @@ static void on_list(struct wk_call *c, const wkim_reply *reply)
     wk_jsonbuf_lit(&b, cursor.n ? ",\"done\":false" : ",\"done\":true");
     wk_jsonbuf_lit(&b, ",\"coverage\":");
     wk_jsonbuf_str(&b, coverage);
-    put_number(&b, ",\"tombstones_retained_since\":", (uint64_t)kept_ms);
+    wk_jsonbuf_lit_u64(&b, ",\"tombstones_retained_since\":", (uint64_t)kept_ms);
     wk_jsonbuf_lit(&b, reset ? ",\"reset_required\":true}" : ",\"reset_required\":false}");
     wk_answer_json(c->req, &b);
 }

@@ -25,12 +25,6 @@ void wk_api_debug_config(struct wk_req *r)
         wk_answer_text(r, 200, WK_JSON_TYPE, wk_req_options(r)->config_json);
 }
 
-static void put_number(struct wk_jsonbuf *b, const char *name, uint64_t v)
-{
-    wk_jsonbuf_lit(b, name);
-    wk_jsonbuf_u64(b, v);
-}
-
 void wk_api_debug_cluster(struct wk_req *r)
 {
     wkim_node_stats s = {.size = sizeof(s)};
@@ -42,14 +36,14 @@ void wk_api_debug_cluster(struct wk_req *r)
     ready = wkim_node_slots_ready(wk_req_node(r), &total);
     wkim_node_stats_get(wk_req_node(r), &s);
     wk_jsonbuf_init(&b);
-    put_number(&b, "{\"node_id\":", s.node_id);
+    wk_jsonbuf_lit_u64(&b, "{\"node_id\":", s.node_id);
     wk_jsonbuf_lit(&b, ",\"version\":");
     wk_jsonbuf_cstr(&b, wkim_version());
-    put_number(&b, ",\"slots\":{\"total\":", total);
-    put_number(&b, ",\"ready\":", ready);
-    put_number(&b, "},\"log\":{\"bytes_written\":", s.log_bytes);
-    put_number(&b, ",\"syncs\":", s.log_syncs);
-    put_number(&b, "},\"store\":{\"bytes_written\":", s.store_bytes_written);
+    wk_jsonbuf_lit_u64(&b, ",\"slots\":{\"total\":", total);
+    wk_jsonbuf_lit_u64(&b, ",\"ready\":", ready);
+    wk_jsonbuf_lit_u64(&b, "},\"log\":{\"bytes_written\":", s.log_bytes);
+    wk_jsonbuf_lit_u64(&b, ",\"syncs\":", s.log_syncs);
+    wk_jsonbuf_lit_u64(&b, "},\"store\":{\"bytes_written\":", s.store_bytes_written);
     wk_jsonbuf_lit(&b, "},\"not_available\":[\"leader, term and indexes of each slot\","
                        "\"other nodes\"]}");
     wk_answer_json(r, &b);
@@ -70,22 +64,22 @@ static void on_message(struct wk_call *c, const wkim_reply *reply)
         wk_answer_json(c->req, &b);
         return;
     }
-    put_number(&b, "{\"stored\":true,\"copies\":", wkim_reply_messages(reply));
+    wk_jsonbuf_lit_u64(&b, "{\"stored\":true,\"copies\":", wkim_reply_messages(reply));
     wk_jsonbuf_lit(&b, ",\"message_idstr\":\"");
     wk_jsonbuf_i64(&b, m.message_id);
-    put_number(&b, "\",\"message_seq\":", m.message_seq);
+    wk_jsonbuf_lit_u64(&b, "\",\"message_seq\":", m.message_seq);
     wk_jsonbuf_lit(&b, ",\"client_msg_no\":");
     wk_jsonbuf_str(&b, m.client_msg_no);
     wk_jsonbuf_lit(&b, ",\"from_uid\":");
     wk_jsonbuf_str(&b, m.from_uid);
     wk_jsonbuf_lit(&b, ",\"stored_channel_id\":");
     wk_jsonbuf_str(&b, m.channel_id);
-    put_number(&b, ",\"channel_type\":", m.channel_type);
-    put_number(&b, ",\"flags\":", m.flags);
-    put_number(&b, ",\"setting\":", m.setting);
-    put_number(&b, ",\"stored_at_ms\":", m.timestamp_ms);
-    put_number(&b, ",\"expire_s\":", m.expire_s);
-    put_number(&b, ",\"payload_bytes\":", m.payload.n);
+    wk_jsonbuf_lit_u64(&b, ",\"channel_type\":", m.channel_type);
+    wk_jsonbuf_lit_u64(&b, ",\"flags\":", m.flags);
+    wk_jsonbuf_lit_u64(&b, ",\"setting\":", m.setting);
+    wk_jsonbuf_lit_u64(&b, ",\"stored_at_ms\":", m.timestamp_ms);
+    wk_jsonbuf_lit_u64(&b, ",\"expire_s\":", m.expire_s);
+    wk_jsonbuf_lit_u64(&b, ",\"payload_bytes\":", m.payload.n);
     wk_jsonbuf_lit(&b, ",\"not_available\":[\"deliveries and acknowledgements of receivers\"]}");
     wk_answer_json(c->req, &b);
 }

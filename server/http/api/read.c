@@ -1,5 +1,6 @@
 /* Reading messages: /channel/messagesync, /messages, /message and the like. */
 #include "http/answer.h"
+#include "http/api/channel_body.h"
 #include "http/decode.h"
 #include "http/message_json.h"
 #include "http/reply_json.h"
@@ -210,19 +211,13 @@ void wk_api_last_message(struct wk_req *r)
     last_of(r, 1, 0);
 }
 
-struct find_body {
+struct find_one_body {
     wkim_slice login_uid, channel_id, client_msg_no;
-    struct wk_numbers message_seqs, message_ids;
-    struct wk_strs client_msg_nos;
     int64_t message_id;
     uint8_t channel_type;
 };
 
-#define F(name, kind) WK_FIELD(struct find_body, name, kind)
-static const struct wk_field find_fields[] = {
-    F(login_uid, STR),     F(channel_id, STR),   F(channel_type, U8),
-    F(message_seqs, U32S), F(message_ids, I64S), F(client_msg_nos, STRS),
-};
+#define F(name, kind) WK_FIELD(struct find_one_body, name, kind)
 static const struct wk_field find_one_fields[] = {
     F(login_uid, STR),  F(channel_id, STR),    F(channel_type, U8),
     F(message_id, I64), F(client_msg_no, STR),
@@ -231,9 +226,9 @@ static const struct wk_field find_one_fields[] = {
 
 void wk_api_messages(struct wk_req *r)
 {
-    struct find_body b = {0};
+    struct wk_find_body b = {0};
 
-    if (wk_decode_object(r, "searchMessagesReq", find_fields, WK_COUNT(find_fields), &b) != WKIM_OK)
+    if (wk_decode_object(r, "searchMessagesReq", wk_find_fields, WK_FIND_FIELDS, &b) != WKIM_OK)
         return;
     if (wk_text_blank(b.channel_id)) {
         wk_answer_error(r, CHANNEL_EMPTY "！");
@@ -244,20 +239,11 @@ void wk_api_messages(struct wk_req *r)
     if (!s)
         return;
     if ((b.channel_type == WKIM_CHANNEL_PERSON && wk_text_blank(b.login_uid)) ||
-        b.message_seqs.n + b.message_ids.n + b.client_msg_nos.n == 0) {
+        wk_find_body_names(&b) == 0) {
         answer_range(r, s, NULL);
         return;
     }
-    const wkim_message_find find = {.size = sizeof(find),
-                                    .login_uid = b.login_uid,
-                                    .channel_id = b.channel_id,
-                                    .channel_type = b.channel_type,
-                                    .seqs = b.message_seqs.u.u64,
-                                    .n_seqs = b.message_seqs.n,
-                                    .ids = b.message_ids.u.i64,
-                                    .n_ids = b.message_ids.n,
-                                    .client_msg_nos = b.client_msg_nos.p,
-                                    .n_client_msg_nos = b.client_msg_nos.n};
+    const wkim_message_find find = wk_find_body_of(&b);
 
     wk_req_call(&r->call, on_range,
                 wkim_message_get(wk_req_node(r), &find, wk_req_queue(r), &r->call));
@@ -265,7 +251,7 @@ void wk_api_messages(struct wk_req *r)
 
 void wk_api_message(struct wk_req *r)
 {
-    struct find_body b = {0};
+    struct find_one_body b = {0};
 
     if (wk_decode_object(r, "searchMessageReq", find_one_fields, WK_COUNT(find_one_fields), &b) !=
         WKIM_OK)

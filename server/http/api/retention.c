@@ -13,18 +13,12 @@
 
 struct body {
     wkim_slice login_uid, channel_id;
-    struct wk_numbers message_seqs, message_ids;
-    struct wk_strs client_msg_nos;
     uint64_t through_seq;
     int64_t max_age, max_messages, max_bytes;
     uint8_t channel_type;
 };
 
 #define F(name, kind) WK_FIELD(struct body, name, kind)
-static const struct wk_field delete_fields[] = {
-    F(login_uid, STR),     F(channel_id, STR),   F(channel_type, U8),
-    F(message_seqs, U32S), F(message_ids, I64S), F(client_msg_nos, STRS),
-};
 static const struct wk_field history_fields[] = {
     F(login_uid, STR),
     F(channel_id, STR),
@@ -70,13 +64,12 @@ static void on_deleted(struct wk_call *c, const wkim_reply *reply)
 
 void wk_api_message_delete(struct wk_req *r)
 {
-    struct body b = {0};
+    struct wk_find_body b = {0};
 
-    if (wk_decode_object(r, "messageDeleteReq", delete_fields, WK_COUNT(delete_fields), &b) !=
-            WKIM_OK ||
+    if (wk_decode_object(r, "messageDeleteReq", wk_find_fields, WK_FIND_FIELDS, &b) != WKIM_OK ||
         !check_channel(r, b.channel_id, b.channel_type, b.login_uid))
         return;
-    size_t n = b.message_seqs.n + b.message_ids.n + b.client_msg_nos.n;
+    size_t n = wk_find_body_names(&b);
     if (n == 0) {
         wk_answer_error(r, "message_seqs、message_ids、client_msg_nos不能都为空！");
         return;
@@ -85,16 +78,7 @@ void wk_api_message_delete(struct wk_req *r)
         wk_answer_error(r, "一次最多删除1000条消息！");
         return;
     }
-    const wkim_message_find find = {.size = sizeof(find),
-                                    .login_uid = b.login_uid,
-                                    .channel_id = b.channel_id,
-                                    .channel_type = b.channel_type,
-                                    .seqs = b.message_seqs.u.u64,
-                                    .n_seqs = b.message_seqs.n,
-                                    .ids = b.message_ids.u.i64,
-                                    .n_ids = b.message_ids.n,
-                                    .client_msg_nos = b.client_msg_nos.p,
-                                    .n_client_msg_nos = b.client_msg_nos.n};
+    const wkim_message_find find = wk_find_body_of(&b);
 
     r->failed_text = "删除消息失败！";
     wk_req_call(&r->call, on_deleted,

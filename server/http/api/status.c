@@ -112,22 +112,6 @@ void wk_api_varz_setting(struct wk_req *r)
     wk_answer_text(r, 200, WK_JSON_TYPE, text);
 }
 
-static void put_number(struct wk_jsonbuf *b, const char *name, uint64_t v)
-{
-    wk_jsonbuf_lit(b, ",\"");
-    wk_jsonbuf_lit(b, name);
-    wk_jsonbuf_lit(b, "\":");
-    wk_jsonbuf_u64(b, v);
-}
-
-static void put_text(struct wk_jsonbuf *b, const char *name, const char *v)
-{
-    wk_jsonbuf_lit(b, ",\"");
-    wk_jsonbuf_lit(b, name);
-    wk_jsonbuf_lit(b, "\":");
-    wk_jsonbuf_cstr(b, v);
-}
-
 static void put_counters(struct wk_jsonbuf *b, const wkim_node_stats *s)
 {
     struct wk_figures f;
@@ -135,19 +119,19 @@ static void put_counters(struct wk_jsonbuf *b, const wkim_node_stats *s)
 
     wk_figures_read(&f, s->start_unix_ms);
     wk_text_uptime(f.uptime_s, uptime);
-    put_number(b, "connections", s->connections);
-    put_number(b, "user_handler_count", s->users_online);
-    put_number(b, "user_handler_conn_count", s->connections);
-    put_text(b, "uptime", uptime);
-    put_number(b, "goroutine", f.threads);
-    put_number(b, "mem", f.resident);
-    put_number(b, "cpu", f.cpu_percent);
-    put_number(b, "in_msgs", s->in_msgs);
-    put_number(b, "out_msgs", s->out_msgs);
-    put_number(b, "in_bytes", s->in_bytes);
-    put_number(b, "out_bytes", s->out_bytes);
-    put_number(b, "slow_clients", s->slow_clients);
-    put_number(b, "retry_queue", s->retry_queue);
+    wk_jsonbuf_member_u64(b, "connections", s->connections);
+    wk_jsonbuf_member_u64(b, "user_handler_count", s->users_online);
+    wk_jsonbuf_member_u64(b, "user_handler_conn_count", s->connections);
+    wk_jsonbuf_member_cstr(b, "uptime", uptime);
+    wk_jsonbuf_member_u64(b, "goroutine", f.threads);
+    wk_jsonbuf_member_u64(b, "mem", f.resident);
+    wk_jsonbuf_member_u64(b, "cpu", f.cpu_percent);
+    wk_jsonbuf_member_u64(b, "in_msgs", s->in_msgs);
+    wk_jsonbuf_member_u64(b, "out_msgs", s->out_msgs);
+    wk_jsonbuf_member_u64(b, "in_bytes", s->in_bytes);
+    wk_jsonbuf_member_u64(b, "out_bytes", s->out_bytes);
+    wk_jsonbuf_member_u64(b, "slow_clients", s->slow_clients);
+    wk_jsonbuf_member_u64(b, "retry_queue", s->retry_queue);
 }
 
 /* conns: rows for show=conn, NULL or empty: left out. */
@@ -162,20 +146,20 @@ static void answer_varz(struct wk_req *r, json_t *conns)
     wk_jsonbuf_lit(&b, "{\"server_id\":\"");
     wk_jsonbuf_u64(&b, s.node_id);
     wk_jsonbuf_lit(&b, "\",\"server_name\":\"WuKongIM\"");
-    put_text(&b, "version", wkim_version());
+    wk_jsonbuf_member_cstr(&b, "version", wkim_version());
     put_counters(&b, &s);
-    put_text(&b, "tcp_addr", o->tcp_addr);
-    put_text(&b, "ws_addr", o->ws_addr);
-    put_text(&b, "wss_addr", o->wss_addr);
-    put_text(&b, "manager_addr", o->told_manager_addr);
-    put_number(&b, "manager_on", (uint64_t)o->manager_on);
-    put_text(&b, "commit", "");
-    put_text(&b, "commit_date", "");
-    put_text(&b, "tree_state", "");
-    put_text(&b, "api_url", o->api_url);
-    put_text(&b, "manager_uid", o->manager_uid);
-    put_number(&b, "manager_token_on", *o->token != 0);
-    put_number(&b, "conversation_cache_count", 0);
+    wk_jsonbuf_member_cstr(&b, "tcp_addr", o->tcp_addr);
+    wk_jsonbuf_member_cstr(&b, "ws_addr", o->ws_addr);
+    wk_jsonbuf_member_cstr(&b, "wss_addr", o->wss_addr);
+    wk_jsonbuf_member_cstr(&b, "manager_addr", o->told_manager_addr);
+    wk_jsonbuf_member_u64(&b, "manager_on", (uint64_t)o->manager_on);
+    wk_jsonbuf_member_cstr(&b, "commit", "");
+    wk_jsonbuf_member_cstr(&b, "commit_date", "");
+    wk_jsonbuf_member_cstr(&b, "tree_state", "");
+    wk_jsonbuf_member_cstr(&b, "api_url", o->api_url);
+    wk_jsonbuf_member_cstr(&b, "manager_uid", o->manager_uid);
+    wk_jsonbuf_member_u64(&b, "manager_token_on", *o->token != 0);
+    wk_jsonbuf_member_u64(&b, "conversation_cache_count", 0);
     if (conns && json_array_size(conns)) {
         wk_jsonbuf_lit(&b, ",\"conns\":");
         wk_connz_put(&b, conns);

@@ -49,22 +49,6 @@ static struct wk_out *enter(struct wk_req *r, char action)
     return out;
 }
 
-static void put_member(struct wk_jsonbuf *b, const char *name, uint64_t v)
-{
-    wk_jsonbuf_lit(b, ",\"");
-    wk_jsonbuf_lit(b, name);
-    wk_jsonbuf_lit(b, "\":");
-    wk_jsonbuf_u64(b, v);
-}
-
-static void put_text(struct wk_jsonbuf *b, const char *name, const char *v)
-{
-    wk_jsonbuf_lit(b, ",\"");
-    wk_jsonbuf_lit(b, name);
-    wk_jsonbuf_lit(b, "\":");
-    wk_jsonbuf_cstr(b, v);
-}
-
 static void put_generated(struct wk_jsonbuf *b)
 {
     struct timespec now;
@@ -83,10 +67,10 @@ static void put_dead(struct wk_jsonbuf *b, const struct wk_dead_stats *s)
 {
     wk_jsonbuf_lit(b, ",\"dead\":{\"letters\":");
     wk_jsonbuf_u64(b, s->letters);
-    put_member(b, "replaying", s->marked);
-    put_member(b, "bytes", s->bytes);
-    put_member(b, "dropped", s->dropped);
-    put_member(b, "lost", s->lost);
+    wk_jsonbuf_member_u64(b, "replaying", s->marked);
+    wk_jsonbuf_member_u64(b, "bytes", s->bytes);
+    wk_jsonbuf_member_u64(b, "dropped", s->dropped);
+    wk_jsonbuf_member_u64(b, "lost", s->lost);
     wk_jsonbuf_char(b, '}');
 }
 
@@ -96,10 +80,10 @@ static void put_replay(struct wk_jsonbuf *b, const struct wk_out_view *v)
         return;
     wk_jsonbuf_lit(b, ",\"last_replay\":{\"id\":");
     wk_jsonbuf_u64(b, v->replay_id);
-    put_member(b, "at", v->replay_s);
-    put_member(b, "ok", v->replay_ok);
+    wk_jsonbuf_member_u64(b, "at", v->replay_s);
+    wk_jsonbuf_member_u64(b, "ok", v->replay_ok);
     if (!v->replay_ok)
-        put_text(b, "error", v->replay_error);
+        wk_jsonbuf_member_cstr(b, "error", v->replay_error);
     wk_jsonbuf_char(b, '}');
 }
 
@@ -115,11 +99,11 @@ void wk_api_webhooks(struct wk_req *r)
     wk_out_view_get(out, &v);
     wk_dead_stats_get(wk_out_dead(out), &s);
     put_generated(&b);
-    put_text(&b, "transport", *v.grpc_addr ? "grpc" : "http");
-    put_text(&b, "endpoint", *v.grpc_addr ? v.grpc_addr : v.http_addr);
+    wk_jsonbuf_member_cstr(&b, "transport", *v.grpc_addr ? "grpc" : "http");
+    wk_jsonbuf_member_cstr(&b, "endpoint", *v.grpc_addr ? v.grpc_addr : v.http_addr);
     if (*v.last_error) {
-        put_text(&b, "last_error", v.last_error);
-        put_member(&b, "last_error_at", v.last_error_s);
+        wk_jsonbuf_member_cstr(&b, "last_error", v.last_error);
+        wk_jsonbuf_member_u64(&b, "last_error_at", v.last_error_s);
     }
     put_dead(&b, &s);
     put_replay(&b, &v);
@@ -133,14 +117,14 @@ static void put_item(struct wk_jsonbuf *b, const struct wk_dead_item *item)
 {
     wk_jsonbuf_lit(b, "{\"id\":");
     wk_jsonbuf_u64(b, item->id);
-    put_text(b, "event", item->event);
-    put_text(b, "target", item->target == WKIM_HOOK_AGENT ? "agent" : "main");
-    put_text(b, "delivery", item->delivery);
-    put_member(b, "given_up_at", item->time_s);
-    put_member(b, "attempts", item->attempts);
-    put_member(b, "items", item->items);
-    put_member(b, "bytes", item->bytes);
-    put_text(b, "state", item->marked ? "replaying" : "kept");
+    wk_jsonbuf_member_cstr(b, "event", item->event);
+    wk_jsonbuf_member_cstr(b, "target", item->target == WKIM_HOOK_AGENT ? "agent" : "main");
+    wk_jsonbuf_member_cstr(b, "delivery", item->delivery);
+    wk_jsonbuf_member_u64(b, "given_up_at", item->time_s);
+    wk_jsonbuf_member_u64(b, "attempts", item->attempts);
+    wk_jsonbuf_member_u64(b, "items", item->items);
+    wk_jsonbuf_member_u64(b, "bytes", item->bytes);
+    wk_jsonbuf_member_cstr(b, "state", item->marked ? "replaying" : "kept");
 }
 
 /* An event of the query or the body; 0: the request has been answered. */
@@ -181,7 +165,7 @@ void wk_api_webhook_dead(struct wk_req *r)
                      (size_t)limit, &more);
     wk_dead_stats_get(wk_out_dead(out), &s);
     put_generated(&b);
-    put_member(&b, "total", s.letters);
+    wk_jsonbuf_member_u64(&b, "total", s.letters);
     wk_jsonbuf_lit(&b, ",\"items\":[");
     for (size_t i = 0; i < n; i++) {
         put_item(&b, &items[i]);
@@ -189,7 +173,7 @@ void wk_api_webhook_dead(struct wk_req *r)
     }
     wk_jsonbuf_char(&b, ']');
     if (more && n)
-        put_member(&b, "next_cursor", items[n - 1].id);
+        wk_jsonbuf_member_u64(&b, "next_cursor", items[n - 1].id);
     wk_jsonbuf_char(&b, '}');
     free(items);
     wk_answer_json(r, &b);
@@ -264,8 +248,8 @@ static void answer_count(struct wk_req *r, int status, const char *name, uint64_
     struct wk_jsonbuf b;
 
     put_generated(&b);
-    put_member(&b, name, n);
-    put_member(&b, "unknown", unknown);
+    wk_jsonbuf_member_u64(&b, name, n);
+    wk_jsonbuf_member_u64(&b, "unknown", unknown);
     wk_jsonbuf_char(&b, '}');
     wk_answer_buf(r, b.failed ? 503 : status, WK_JSON_TYPE, &b);
 }

@@ -97,6 +97,15 @@ class Events(srv.Running, unittest.TestCase):
             self.assertEqual(data["payload"], {"kind": "text", "delta": "Hi"})
             self.assertEqual((data["from_uid"], data["channel_id"], data["event_key"]), ("ann", "g", "main"))
 
+    def test_clients_get_the_type_as_it_was_written(self):
+        server = self.ready()
+        bob = self.connect(server, "bob")
+        for i, kind in enumerate((" Stream.DELTA", "Tool.Call", "note")):
+            self.assertEqual(self.event(server, "e%d" % i, kind, event_key="k%d" % i, payload={})[0], 200)
+            self.assertEqual(bob.wait("EVENT")["event"], kind)
+        events = server.post("/message/eventsync", {"channel_id": "g", "channel_type": 2, "client_msg_no": "m1"})[1]
+        self.assertEqual([e["event_type"] for e in events["data"]["events"]], ["tool.call", "note"])
+
     def test_a_private_event_goes_to_its_owner_only_when_told(self):
         server = self.ready({"event": {"pushPrivate": False}})
         ann, bob = self.connect(server, "ann"), self.connect(server, "bob")

@@ -399,7 +399,8 @@ static void push(struct im_slot *is, const struct im_event *e, const struct im_l
     if (!data.oom)
         im_fanout_event(is, e->channel_type, e->stored_id, owner ? e->from_uid : wk_slice(NULL, 0),
                         &(struct wk_event){ .timestamp = (int64_t)e->occurred_ms, .id = e->event_id,
-                                            .type = e->type, .data = wk_buf_slice(&data) });
+                                            .type = e->given_type.n ? e->given_type : e->type,
+                                            .data = wk_buf_slice(&data) });
     wk_buf_fini(&data);
 }
 

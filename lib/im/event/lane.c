@@ -10,7 +10,8 @@ void im_event_encode(struct wk_buf *out, const struct im_event *e)
 {
     const wkim_slice texts[] = { e->stored_id, e->channel_id, e->from_uid, e->client_msg_no,
                                  e->event_id,  e->type,       e->key,      e->visibility,
-                                 e->payload,   e->delta,      e->snapshot, e->error };
+                                 e->payload,   e->delta,      e->snapshot, e->error,
+                                 e->given_type };
 
     wk_buf_u8(out, e->channel_type);
     wk_buf_u8(out, e->bits);
@@ -26,7 +27,8 @@ int im_event_decode(struct im_event *e, wkim_slice in)
 {
     wkim_slice *const texts[] = { &e->stored_id, &e->channel_id, &e->from_uid, &e->client_msg_no,
                                   &e->event_id,  &e->type,       &e->key,      &e->visibility,
-                                  &e->payload,   &e->delta,      &e->snapshot, &e->error };
+                                  &e->payload,   &e->delta,      &e->snapshot, &e->error,
+                                  &e->given_type };
     struct wk_cursor c = wk_cursor(in);
 
     e->channel_type = wk_cursor_u8(&c);

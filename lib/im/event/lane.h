@@ -39,6 +39,7 @@ struct im_event {
     uint64_t occurred_ms, now_ms;
     wkim_slice stored_id;              /* of the channel */
     wkim_slice channel_id, from_uid, client_msg_no, event_id, type, key, visibility;
+    wkim_slice given_type;             /* as the caller wrote it, for clients; empty: type */
     wkim_slice payload;                /* JSON as given */
     wkim_slice delta, snapshot, error; /* out of the payload */
 };

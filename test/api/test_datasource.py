@@ -9,6 +9,7 @@ import http.client
 import http.server
 import json
 import re
+import struct
 import threading
 import time
 import unittest
@@ -395,6 +396,9 @@ class Hostile(Base):
         self.assertEqual(self.reason(ann, "g"), SUCCESS)
         self.assertEqual(self.source.asked[-1][4]["Accept-Encoding"], "gzip")
         self.assertEqual(self.reason(ann, "bomb"), SYSTEM_ERROR)
+        end = time.monotonic() + 20                 # the log has a thread of its own
+        while "maxAnswer" not in server.tail(400) and time.monotonic() < end:
+            time.sleep(0.05)
         self.assertIn("maxAnswer", server.tail(400))
 
     def test_a_refused_connection_is_a_failure(self):
@@ -438,6 +442,29 @@ class Hostile(Base):
         self.assertEqual(self.source.count("getSubscribers", "slow"), 1)   # asked once for all
         self.assertEqual(self.metric(server, "wkim_datasource_waiting"), 0)
 
+    def test_what_waits_behind_a_hanging_channel_is_bounded(self):
+        release = threading.Event()
+
+        def late(_):
+            release.wait(20)
+            return ["ann"]
+
+        self.source.say(("getSubscribers", "slow"), late)
+        server = self.node(datasource={"requestTimeout": "30s"})
+        ann, many = self.connect(server, "ann"), 200000
+        one = wkproto.frame(wkproto.SEND, 0, b"\0" + struct.pack(">I", 2) + wkproto.text("") + wkproto.text("a@b") +
+                            b"\2" + struct.pack(">I", 0) + wkproto.text("") + b"x")
+        ann.send("slow", 2, "first")
+        flood = threading.Thread(target=lambda: ann.raw(one * many))
+        flood.start()
+        self.assertIsNotNone(ann.wait("SENDACK", clientSeq=2))      # refused; passes what takes so long
+        flood.join()
+        ann.send("slow", 2, "last")
+        for _ in range(many - 1):
+            self.assertIsNotNone(ann.wait("SENDACK", clientSeq=2))
+        release.set()
+        self.assertEqual([ann.wait("SENDACK", clientSeq=n)["messageSeq"] for n in (1, ann.seq)], [1, 2])
+
     def test_a_channel_without_answer_is_given_up_in_time(self):
         self.source.say(("getSubscribers", "slow"), hang(20))
         server = self.node(datasource={"requestTimeout": "700ms"})
@@ -475,6 +502,9 @@ class Hostile(Base):
         self.assertEqual(self.reason(ann, "promised"), SYSTEM_ERROR)
         self.assertEqual(self.reason(ann, "endless"), SYSTEM_ERROR)
         self.assertLess(server.memory() - before, 120 << 20)
+        end = time.monotonic() + 20                 # the log has a thread of its own
+        while "maxAnswer" not in server.tail(400) and time.monotonic() < end:
+            time.sleep(0.05)
         self.assertIn("maxAnswer", server.tail(400))
 
     def test_a_million_members(self):

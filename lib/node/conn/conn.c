@@ -109,6 +109,7 @@ void wk_conn_destroy(struct wk_conn *c)
     wk_timer_disarm(&c->shard->timers, &c->timer);
     wk_timer_disarm(&c->shard->timers, &c->retry);
     wk_timer_disarm(&c->shard->timers, &c->pace);
+    wk_timer_disarm(&c->shard->timers, &c->order);
     wk_list_remove(&c->link);
     wk_conn_untrack_all(c);
     c->tr->close(c);
@@ -266,6 +267,7 @@ int wk_conn_new(struct wk_conn **out, struct wkim_node *n, const struct wk_trans
     c->flush.run = flush;
     c->timer.fire = on_timer;
     c->retry.fire = wk_conn_retry;
+    c->order.fire = wk_conn_order;
     c->pace.fire = wk_conn_pace;
     c->im.ops = &wk_conn_im_ops;
     c->io.fd = -1;

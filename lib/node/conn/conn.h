@@ -38,6 +38,7 @@ struct wk_conn {
     struct wk_hook flush;
     struct wk_timer timer;          /* idle limits, delayed close */
     struct wk_timer retry;
+    struct wk_timer order;          /* SENDACKs that wait for one before them */
     struct wk_timer pace;           /* the next frame of a client that wants them one by one */
     struct wk_post post;            /* adopt, move */
     struct wk_unacked *unacked;     /* ring */
@@ -99,6 +100,7 @@ extern const struct im_conn_ops wk_conn_im_ops;
 
 /* socket.c */
 void wk_conn_pace(struct wk_timer *t);
+void wk_conn_order(struct wk_timer *t);
 
 /* retry.c */
 int wk_conn_track(struct wk_conn *c, const struct im_push *p);

@@ -4,6 +4,7 @@
 
 #define INFLIGHT_BYTES_MAX 4194304u /* of SENDs of one connection not yet answered */
 #define SEND_POOL_MAX 4096
+#define ORDER_MS 500 /* so long a SENDACK waits for those of earlier SENDs */
 
 /* One SEND until its SENDACK: on its way through the slots, or known and behind one that is. */
 struct send_op {
@@ -13,11 +14,13 @@ struct send_op {
     uint32_t bytes;
     uint8_t what;     /* enum wk_measured */
     bool called;      /* not refused before: call is to be ended */
-    bool known;       /* the four below are */
+    bool passed;      /* waited for long enough: later ones no longer wait for it */
+    bool known;       /* the three below are */
     uint8_t reason;
     int64_t message_id;
     uint64_t message_seq;
     uint64_t read_us; /* when the SEND was read */
+    uint64_t put_ms;  /* when it began to wait for its SENDACK */
     struct send_op *next;
 };
 
@@ -47,25 +50,78 @@ static void answer(struct wk_conn *c, uint64_t ack, int64_t message_id, uint64_t
     (void)wk_session_sendack(c->session, ack, message_id, message_seq, reason);
 }
 
+static void op_answer(struct wk_conn *c, struct send_op *op)
+{
+    struct wk_node_shard *ns = wk_conn_per(c);
+
+    c->inflight_bytes -= op->bytes;
+    if (!c->closed) {
+        if (op->called)
+            wk_node_measure(ns, op->what, op->read_us);
+        answer(c, op->ack, op->message_id, op->message_seq, op->reason);
+    }
+    op_free(ns, op);
+    wk_conn_unref(c);
+}
+
+static struct send_op *op_take(struct wk_conn *c)
+{
+    struct send_op *op = c->sends;
+
+    c->sends = op->next;
+    if (!c->sends)
+        c->sends_end = NULL;
+    return op;
+}
+
 /* SENDACKs go out in the order of the SENDs, whichever slot was faster. */
 static void answer_known(struct wk_conn *c)
 {
-    struct wk_node_shard *ns = wk_conn_per(c);
-    struct send_op *op;
+    while (c->sends && c->sends->known)
+        op_answer(c, op_take(c));
+}
 
-    while ((op = c->sends) && op->known) {
-        c->sends = op->next;
-        if (!c->sends)
-            c->sends_end = NULL;
-        c->inflight_bytes -= op->bytes;
-        if (!c->closed) {
-            if (op->called)
-                wk_node_measure(ns, op->what, op->read_us);
-            answer(c, op->ack, op->message_id, op->message_seq, op->reason);
-        }
-        op_free(ns, op);
-        wk_conn_unref(c);
+/* Room was made: what was held back goes on. */
+static void go_on(struct wk_conn *c)
+{
+    if (c->closed)
+        return;
+    if (c->paused && c->inflight_bytes < INFLIGHT_BYTES_MAX / 2) {
+        c->paused = false;
+        wk_session_pause(c->session, false);
+        (void)wk_session_resume(c->session, c->last_in_ms, c->shard->wall_ms);
     }
+    if (!c->want_in || c->paused)
+        c->tr->want_input(c, !wk_session_blocked(c->session) && !c->paused);
+    wk_conn_wake(c);
+}
+
+/* A SENDACK is known, one before it is not. */
+static void wait_in_order(struct wk_conn *c)
+{
+    if (!c->order.pos && !c->closed)
+        (void)wk_timer_arm(&c->shard->timers, &c->order, c->sends->put_ms + ORDER_MS);
+}
+
+/* One slot that does not answer must not hold up what the client says to all others. */
+void wk_conn_order(struct wk_timer *t)
+{
+    struct wk_conn *c = WK_CONTAINER(t, struct wk_conn, order);
+    const uint64_t now_ms = c->shard->now_ms;
+
+    c->refs++;
+    while (c->sends && (c->sends->known || c->sends->put_ms + ORDER_MS <= now_ms)) {
+        struct send_op *op = op_take(c);
+
+        if (op->known)
+            op_answer(c, op);
+        else
+            op->passed = true;
+    }
+    if (c->sends != c->sends_end)
+        wait_in_order(c);
+    go_on(c);
+    wk_conn_unref(c);
 }
 
 static void send_done(struct wk_call *call)
@@ -78,20 +134,14 @@ static void send_done(struct wk_call *call)
     op->message_id = (int64_t)call->number[0];
     op->message_seq = op->reason == WKIM_REASON_SUCCESS ? call->number[1] : 0;
     op->known = true;
-    if (c->sends != op)
-        return;
     c->refs++;
-    answer_known(c);
-    if (!c->closed) {
-        if (c->paused && c->inflight_bytes < INFLIGHT_BYTES_MAX / 2) {
-            c->paused = false;
-            wk_session_pause(c->session, false);
-            (void)wk_session_resume(c->session, c->last_in_ms, c->shard->wall_ms);
-        }
-        if (!c->want_in || c->paused)
-            c->tr->want_input(c, !wk_session_blocked(c->session) && !c->paused);
-        wk_conn_wake(c);
-    }
+    if (op->passed)
+        op_answer(c, op);
+    else if (c->sends == op)
+        answer_known(c);
+    else
+        wait_in_order(c);
+    go_on(c);
     wk_conn_unref(c);
 }
 
@@ -139,9 +189,14 @@ static uint8_t check_send(struct wk_conn *c, const struct wk_send *s, wkim_slice
     return WKIM_REASON_SUCCESS;
 }
 
-/* The op waits for its SENDACK from now on. */
-static void op_put(struct wk_conn *c, struct send_op *op)
+/* The op waits for its SENDACK from now on; too many of them and no more are read. */
+static void op_put(struct wk_conn *c, struct send_op *op, uint64_t ack, size_t bytes)
 {
+    op->conn = c;
+    op->ack = ack;
+    op->bytes = (uint32_t)(sizeof(*op) + bytes);
+    op->passed = false;
+    op->put_ms = c->shard->now_ms;
     op->next = NULL;
     if (c->sends_end)
         c->sends_end->next = op;
@@ -150,6 +205,10 @@ static void op_put(struct wk_conn *c, struct send_op *op)
     c->sends_end = op;
     c->refs++;
     c->inflight_bytes += op->bytes;
+    if (c->inflight_bytes > INFLIGHT_BYTES_MAX && !c->paused) {
+        c->paused = true;
+        wk_session_pause(c->session, true);
+    }
 }
 
 static void refuse_send(struct wk_conn *c, uint64_t ack, int64_t message_id, uint8_t reason)
@@ -160,15 +219,13 @@ static void refuse_send(struct wk_conn *c, uint64_t ack, int64_t message_id, uin
         answer(c, ack, message_id, 0, reason);
         return;
     }
-    op->conn = c;
-    op->ack = ack;
-    op->bytes = 0;
     op->called = false;
     op->known = true;
     op->reason = reason;
     op->message_id = message_id;
     op->message_seq = 0;
-    op_put(c, op);
+    op_put(c, op, ack, 0);
+    wait_in_order(c);
 }
 
 void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_slice plain,
@@ -228,20 +285,13 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
         wk_cluster_slot_of(c->node->cluster, person ? s->channel_id : im_base_id(r.channel_id));
     wk_buf_fini(&sid);
     op->call.origin = c->shard;
-    op->conn = c;
-    op->ack = ack;
-    op->bytes = (uint32_t)b->n;
     op->called = true;
     op->known = false;
     op->read_us = c->last_in_us;
     op->what = person                              ? WK_ACK_PERSON
                : s->channel_type == WKIM_CHANNEL_GROUP ? WK_ACK_GROUP
                                                        : WK_ACK_OTHER;
-    op_put(c, op);
-    if (c->inflight_bytes > INFLIGHT_BYTES_MAX && !c->paused) {
-        c->paused = true;
-        wk_session_pause(c->session, true);
-    }
+    op_put(c, op, ack, b->n);
     wk_call_send(c->node->cluster, &op->call);
 }
 

@@ -154,7 +154,7 @@ static inline struct wk_log_seg *wk_log_current(const struct wk_log_store *l)
     return l->segs[l->n_segs - 1];
 }
 
-/* array.c: grow `*p` of `size`-byte items to hold `need`. */
+/* index.c: grow `*p` of `size`-byte items to hold `need`. */
 int wk_log_grow(void *p, size_t *cap, size_t need, size_t size);
 
 /* record.c */

@@ -13,7 +13,7 @@ int wk_out_http_start(struct wk_out_http **out, const wkim_config *cfg, wkim_err
 void wk_out_http_stop(struct wk_out_http *o); /* jobs under way fail; NULL allowed */
 void wk_out_http_send(struct wk_out_http *o, struct wk_out_job *job_take);
 
-/* out_url.c: base with the parameter event=<event> added or replaced; owned: free().  NULL: no URL.
+/* url.c: base with the parameter event=<event> added or replaced; owned: free().  NULL: no URL.
  */
 char *wk_out_url(const char *base, const char *event);
 

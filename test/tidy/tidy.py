@@ -354,6 +354,17 @@ def readmes():
                 yield f, t[:m.start()].count("\n") + 1, "%s does not exist" % name
 
 
+@check("comments name files that exist")
+def file_names():
+    names = {os.path.basename(f) for f in FILES}
+    for f in c_files("lib", "server", "include", ends=(".c", ".h", ".def")):
+        for c in re.finditer(r"/\*.*?\*/", read(f), flags=re.S):
+            for m in re.finditer(r"(?<![\w.<*/-])(?:\w+/)*(\w+\.(?:c|h|def))\b", c.group(0)):
+                if m.group(1) not in names and m.group(1) not in LIBC:
+                    line = read(f)[:c.start() + m.start()].count("\n") + 1
+                    yield f, line, "%s does not exist" % m.group(0)
+
+
 @check("README.md's table names what exists, and every room and server part")
 def where_is_it():
     t = read("README.md")

@@ -88,14 +88,14 @@ void wk_limit_leave(struct wk_conn *c);
 bool wk_limit_send(struct wk_conn *c);      /* only when set.send_rate is not 0 */
 void wk_limit_reached(struct wk_conn *c, enum wk_limit_scope scope);
 
-/* conn_login.c */
+/* login.c */
 void wk_conn_on_connect(void *conn, const struct wk_connect *p, bool json);
 void wk_conn_move(struct wk_conn *c); /* to the shard of its uid's slot; login goes on there */
-/* conn_send.c */
+/* send.c */
 void wk_conn_on_send(void *conn, const struct wk_send *s, uint8_t flags, wkim_slice plain,
                      uint64_t ack);
 void wk_conn_on_send_refused(void *conn, const struct wk_send *s, uint64_t ack);
-/* conn_push.c */
+/* push.c */
 extern const struct im_conn_ops wk_conn_im_ops;
 
 /* socket.c */
@@ -107,6 +107,6 @@ int wk_conn_track(struct wk_conn *c, const struct im_push *p);
 void wk_conn_acked(struct wk_conn *c, int64_t message_id, bool command);
 void wk_conn_untrack_all(struct wk_conn *c);
 void wk_conn_retry(struct wk_timer *t);
-/* conn_command.c: a master device has the command in the blob: its user has read up to there. */
+/* command.c: a master device has the command in the blob: its user has read up to there. */
 void wk_conn_command_read(struct wk_conn *c, struct wk_blob *blob);
 #endif

@@ -33,16 +33,17 @@ static void put_accounts(FILE *f, const wkim_config *cfg)
     }
 }
 
-/* A URL may carry an account in front of its host. */
+/* A URL may carry an account in front of its host, and a key in its query. */
 static void put_value(FILE *f, const char *value)
 {
     const char *sep = strstr(value, "://");
-    const char *at = sep ? strchr(sep + 3, '@') : NULL;
+    const char *host = sep ? sep + 3 : value;
+    const char *at = sep ? memrchr(host, '@', strcspn(host, "/?#")) : NULL;
+    const char *shown = at ? at : host;
+    size_t n = sep ? strcspn(shown, "?") : strlen(shown);
 
-    if (at && strcspn(sep + 3, "/?") > (size_t)(at - sep - 3))
-        fprintf(f, "%.*s://******%s", (int)(sep - value), value, at);
-    else
-        fputs(value, f);
+    fprintf(f, "%.*s%s%.*s%s", (int)(host - value), value, at ? "******" : "", (int)n, shown,
+            shown[n] ? "?******" : "");
 }
 
 char *wk_config_shown(const wkim_config *cfg, const char *key, const char *type)

@@ -344,15 +344,15 @@ static int open_dead(struct wk_out *o, const wkim_config *cfg, wkim_error *err)
     return rc;
 }
 
-/* Whoever may see the page need not know the password in a URL. */
+/* Whoever may see the page need not know the password or the query of a URL. */
 static void show_address(char *out, size_t cap, const char *address)
 {
     const char *host = strstr(address, "://"), *at;
 
     host = host ? host + 3 : address;
-    at = memchr(host, '@', strcspn(host, "/?#"));
-    (void)snprintf(out, cap, "%.*s%s", (int)(at ? host - address : 0), address,
-                   at ? at + 1 : address);
+    at = memrchr(host, '@', strcspn(host, "/?#"));
+    at = at ? at + 1 : host;
+    (void)snprintf(out, cap, "%.*s%.*s", (int)(host - address), address, (int)strcspn(at, "?"), at);
 }
 
 static int start_transports(struct wk_out *o, const wkim_config *cfg, wkim_error *err)

@@ -195,11 +195,12 @@ class Config(unittest.TestCase):
     def test_secrets_are_never_printed(self):
         args = ["-v", "--set", "managerToken=s3cret-a", "--set", "jwt.secret=s3cret-b",
                 "--set", "auth.users=admin:s3cret-c:* bob:s3cret-d:[*:r]",
-                "--set", "webhook.httpAddr=http://u:s3cret-e@host/x"]
+                "--set", "webhook.httpAddr=http://u:s3cret-e@s3cret-f@host/x?k=s3cret-g"]
         code, err, out = self.check(*args)
         self.assertEqual(code, 0, err)
         self.assertNotIn("s3cret", out + err)
         self.assertIn("auth.users: admin:******:* bob:******:[*:r]", out.splitlines())
+        self.assertIn("webhook.httpAddr: http://******@host/x?******", out.splitlines())
         code, err, out = self.check("--set", "auth.users=admin:s3cret")
         self.assertEqual(code, 78)
         self.assertNotIn("s3cret", out + err)

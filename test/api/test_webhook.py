@@ -391,6 +391,43 @@ class Webhook(unittest.TestCase):
         self.assertTrue(wait_for(lambda: float(self.server.metrics().get(sent, 0)) >= len(answers), 15), tries)
         self.assertEqual(tries, {str(i): 1 for i in range(len(answers))})
 
+    def test_a_kept_connection_that_is_dead_costs_no_try(self):
+        """The receiver resets every connection when its second request comes, as a balancer does."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        taken, resets = [], []
+
+        def request(c):
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += c.recv(65536) or c.close() or b"\r\n\r\n"
+            size = int(re.search(rb"Content-Length: (\d+)", data).group(1))
+            while len(data.partition(b"\r\n\r\n")[2]) < size:
+                data += c.recv(65536)
+
+        def serve(c):
+            with c, contextlib.suppress(OSError, AttributeError):
+                request(c)
+                taken.append(1)
+                c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                request(c)
+                resets.append(1)
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
+        self.server = s = Server(self.root, listener.getsockname()[1],
+                                 "  focusEvents: [msg.notify]\n  msgNotifyEventCountPerPush: 1\n")
+        for i in range(6):
+            s.send("k%d" % i, "l", 1, "x")
+            self.assertTrue(wait_for(lambda i=i: len(taken) > i))
+            time.sleep(0.1)
+        self.assertGreaterEqual(len(resets), 2)
+        self.assertEqual(s.metrics()['wkim_webhook_requests_total{event="msg.notify",result="error"}'], "0")
+
     def test_a_certificate_nobody_vouches_for_is_refused_and_told(self):
         cert, key = (os.path.join(self.root, n) for n in ("c.pem", "k.pem"))
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,

@@ -31,6 +31,7 @@ struct wk_slot {
     struct wk_raft *raft;
     void *state;
     bool leading, serving, faulted;
+    int fault;                  /* why it stopped */
     uint64_t term;              /* of our leadership */
     uint64_t hard_term, hard_vote;
     struct wk_buf batch;        /* commands of the next entry */

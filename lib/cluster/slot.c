@@ -51,11 +51,18 @@ void wk_slot_fail_waiting(struct wk_slot *s, int code)
     }
 }
 
+/* A full disk is told as such for as long as the slot stands still. */
+static int fault_of(const struct wk_slot *s)
+{
+    return s->fault == WKIM_ENOSPC ? WKIM_ENOSPC : WKIM_EIO;
+}
+
 void wk_slot_fault(struct wk_slot *s, int code, const char *what)
 {
     if (s->faulted)
         return;
     s->faulted = true;
+    s->fault = code;
     if (s->serving) {
         s->serving = false;
         atomic_fetch_sub(&s->cluster->ready, 1);
@@ -289,7 +296,7 @@ void wk_slot_propose(struct wk_slot *s, struct wk_call *c)
 
     WK_ASSERT_SHARD(s->shard);
     if (!s->serving)
-        rc = s->faulted ? WKIM_EIO : WKIM_ENOTLEADER;
+        rc = s->faulted ? fault_of(s) : WKIM_ENOTLEADER;
     else if (s->batch.n + in.n > WK_LOG_RECORD_BYTES_MAX - 4096 ||
              wk_store_stalled(s->cluster->opt.store))
         rc = WKIM_EBUSY;
@@ -317,7 +324,7 @@ void wk_slot_handle(struct wk_slot *s, struct wk_call *c)
 
     WK_ASSERT_SHARD(s->shard);
     if (!s->serving || atomic_load_explicit(&s->cluster->refusing, memory_order_relaxed)) {
-        c->code = s->faulted ? WKIM_EIO : s->serving ? WKIM_ESTOPPED : WKIM_ENOTLEADER;
+        c->code = s->faulted ? fault_of(s) : s->serving ? WKIM_ESTOPPED : WKIM_ENOTLEADER;
         wk_call_finish(c);
         return;
     }

@@ -50,7 +50,10 @@ static int fs_close(void *user, int fd)
 static int fs_pwritev(void *user, int fd, const wkim_slice *parts, size_t n, uint64_t off)
 {
     struct cl *c = user;
-    return refused(c) ? WKIM_EIO : c->posix.pwritev(c->posix.user, fd, parts, n, off);
+    const int code = atomic_load(&c->dead_code);
+    if (refused(c))
+        return code ? code : WKIM_EIO;
+    return c->posix.pwritev(c->posix.user, fd, parts, n, off);
 }
 
 static wkim_ssize fs_pread(void *user, int fd, void *p, size_t n, uint64_t off)

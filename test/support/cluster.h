@@ -37,6 +37,7 @@ struct cl {
     sem_t wake;
     uint64_t now_ms, wall_ms;
     _Atomic bool dead;         /* the disk refuses every write */
+    _Atomic int dead_code;     /* with this; 0: WKIM_EIO */
     _Atomic uint32_t dead_for; /* the disk refuses the next write only */
     int64_t next_id;
 };

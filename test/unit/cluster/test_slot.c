@@ -260,6 +260,19 @@ static void a_failed_write_of_the_log_stops_the_node_s_writes_with_an_io_error(v
     assert_int_equal(get(0), 1); /* what was not acknowledged is gone */
 }
 
+static void a_full_disk_is_told_as_such_for_as_long_as_the_slot_stands(void **state)
+{
+    (void)state;
+    atomic_store(&c.dead_code, WKIM_ENOSPC);
+    atomic_store(&c.dead, true);
+    assert_int_equal(run(OP_ADD, 0, 1).code, WKIM_ENOSPC);
+    atomic_store(&c.dead, false);
+    assert_int_equal(run(OP_ADD, 0, 1).code, WKIM_ENOSPC);
+    assert_int_equal(run(OP_GET, 0, 0).code, WKIM_ENOSPC);
+    cl_restart(&c, true);
+    assert_int_equal(run(OP_ADD, 0, 1).code, WKIM_OK);
+}
+
 static void an_entry_that_cannot_be_applied_stops_its_slot_only(void **state)
 {
     (void)state;
@@ -376,6 +389,7 @@ int main(void)
         T(replay_gives_the_same_rows),
         T(a_start_with_the_applied_index_ahead_of_the_log_goes_on),
         T(a_failed_write_of_the_log_stops_the_node_s_writes_with_an_io_error),
+        T(a_full_disk_is_told_as_such_for_as_long_as_the_slot_stands),
         T(an_entry_that_cannot_be_applied_stops_its_slot_only),
         T(a_bad_entry_does_not_take_its_neighbours_of_the_round_with_it),
         T(a_refusing_cluster_answers_stopped),

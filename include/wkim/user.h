@@ -13,7 +13,7 @@ extern "C" {
 WKIM_API int wkim_user_token_set(wkim_node *n, wkim_slice uid, wkim_slice token,
                                  uint8_t device_flag, uint8_t device_level, wkim_queue *q,
                                  void *user);
-/* device_flag -1: app, web and pc. */
+/* device_flag -1: app, web and pc.  A flag without a stored token is left alone: WKIM_OK. */
 WKIM_API int wkim_user_device_quit(wkim_node *n, wkim_slice uid, int device_flag, wkim_queue *q,
                                    void *user);
 /* Strings: one uid per live connection in request order; string number 0: device flag. */

@@ -214,6 +214,7 @@ class Truth(srv.Running, unittest.TestCase):
         clients[1].close()
         clients[2].raw(b"\xf0\x00")     # a frame type that clients may not send
         clients[2].wait("CLOSED")
+        self.post("/user/token", {"uid": "u3", "token": "t", "device_flag": 0, "device_level": 0})
         self.post("/user/device_quit", {"uid": "u3", "device_flag": 0})
         clients[3].wait("CLOSED", 20)
         m = settled(self.server, lambda m: m.get("app_conn_count_total") == 2 and

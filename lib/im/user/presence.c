@@ -160,7 +160,8 @@ static bool too_many(const struct im_slot *is, struct im_user *u, const struct i
     return n >= max;
 }
 
-void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text, uint32_t delay_ms)
+void im_user_kick(struct im_slot *is, wkim_slice uid, uint8_t flag, const char *text,
+                  uint32_t delay_ms)
 {
     struct im_user *u = im_user_find(is, uid);
     struct wk_list *it, *tmp;
@@ -169,8 +170,7 @@ void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text
         return;
     WK_LIST_EACH(it, tmp, &u->conns) {
         struct im_conn *c = WK_CONTAINER(it, struct im_conn, link);
-        if (!c->kicked &&
-            (c->device_flag == flag || (flag == -1 && c->device_flag <= WKIM_DEVICE_PC)))
+        if (!c->kicked && c->device_flag == flag)
             kick(c, text, delay_ms, false);
     }
 }

@@ -130,6 +130,17 @@ static int decode_quit(wkim_slice in, wkim_slice *uid, int *flag, uint64_t *now)
     return c.bad ? WKIM_EPROTO : WKIM_OK;
 }
 
+/* -1 stands for app, web and pc. */
+static int first_flag(int flag)
+{
+    return flag == -1 ? WKIM_DEVICE_APP : flag;
+}
+
+static int last_flag(int flag)
+{
+    return flag == -1 ? WKIM_DEVICE_PC : flag;
+}
+
 int im_device_quit_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 {
     wkim_slice uid;
@@ -138,7 +149,7 @@ int im_device_quit_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in)
 
     if (decode_quit(in, &uid, &flag, &now) != WKIM_OK)
         return WKIM_OK;
-    for (int f = flag == -1 ? 0 : flag; f <= (flag == -1 ? WKIM_DEVICE_PC : flag); f++) {
+    for (int f = first_flag(flag); f <= last_flag(flag); f++) {
         struct wk_row_device row;
         struct wk_buf text = WK_BUF_INIT;
         int rc = device_get(is, uid, (uint8_t)f, &row, &text);
@@ -161,8 +172,16 @@ void im_device_quit_applied(struct im_slot *is, wkim_slice in)
     int flag;
     uint64_t now;
 
-    if (decode_quit(in, &uid, &flag, &now) == WKIM_OK)
-        im_user_kick(is, uid, flag, "", QUIT_KICK_DELAY_MS);
+    if (decode_quit(in, &uid, &flag, &now) != WKIM_OK)
+        return;
+    for (int f = first_flag(flag); f <= last_flag(flag); f++) {
+        struct wk_row_device row;
+        struct wk_buf text = WK_BUF_INIT;
+        /* Who was never given a token has no device that could quit. */
+        if (device_get(is, uid, (uint8_t)f, &row, &text) != WKIM_ENOTFOUND)
+            im_user_kick(is, uid, (uint8_t)f, "", QUIT_KICK_DELAY_MS);
+        wk_buf_fini(&text);
+    }
 }
 
 /* ---- system accounts: rows in slot 0, a copy on every shard ---------------------------------- */

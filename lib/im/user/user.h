@@ -13,7 +13,7 @@ struct im_user *im_user_find(struct im_slot *is, wkim_slice uid);
 /* The rows of a login are durable: it counts from now on; or they could not be written. */
 void im_login_done(struct im_slot *is, struct im_conn *conn);
 void im_login_undone(struct im_slot *is, struct im_conn *conn);
-void im_user_kick(struct im_slot *is, wkim_slice uid, int flag, const char *text,
+void im_user_kick(struct im_slot *is, wkim_slice uid, uint8_t flag, const char *text,
                   uint32_t delay_ms);
 /* Flags of a channel were set (in: IM_CHANNEL_SET): a person's say whether that user may send. */
 void im_user_gate(struct im_slot *is, wkim_slice in);

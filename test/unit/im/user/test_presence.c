@@ -132,6 +132,20 @@ static void device_quit_empties_the_token_and_kicks(void **state)
     assert_int_equal(cl_login(&c, &conns[2], "u", "c", 0, "t"), WKIM_REASON_AUTH_FAIL);
 }
 
+static void a_device_without_a_token_does_not_quit(void **state)
+{
+    (void)state;
+    cl_free(&c);
+    cl_new(&c, NULL);
+    enter(0, "u", "a", 0, "");
+    quit("u", 0);
+    quit("u", -1);
+    assert_int_equal(conns[0].kicks, 0);
+    token("u", 0, 0);
+    quit("u", -1);
+    assert_int_equal(conns[0].kicks, 1);
+}
+
 static void tokens_are_checked_except_for_visitors(void **state)
 {
     (void)state;
@@ -326,6 +340,7 @@ int main(void)
         T(a_kicked_connection_receives_until_it_is_closed),
         T(a_new_master_token_kicks_everybody_of_the_flag),
         T(device_quit_empties_the_token_and_kicks),
+        T(a_device_without_a_token_does_not_quit),
         T(tokens_are_checked_except_for_visitors),
         T(tokens_survive_a_restart),
         T(a_banned_user_cannot_log_in_or_get_a_token),

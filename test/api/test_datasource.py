@@ -110,7 +110,7 @@ class Base(srv.Running, unittest.TestCase):
 
     def node(self, members=True, **more):
         options = {"storage": {"sync": False}, "datasource": {"addr": self.source.url, "membersOn": members, "channelInfoOn": members,
-                                  **more.pop("datasource", {})}, **more}
+                                  "requestTimeout": "20s", **more.pop("datasource", {})}, **more}
         return self.serve(options)
 
     def connect(self, server, uid):
@@ -136,6 +136,9 @@ class Base(srv.Running, unittest.TestCase):
         conn.close()
         found = re.search(r"^%s (\S+)$" % re.escape(name), text, re.M)
         return float(found.group(1)) if found else None
+
+    def waiting(self, server, count):
+        srv.eventually(lambda: self.assertEqual(self.metric(server, "wkim_datasource_waiting"), count))
 
 
 class SystemAccounts(Base):
@@ -380,8 +383,9 @@ class Hostile(Base):
 
     def test_a_packed_answer_is_understood_and_counts_unpacked(self):
         def packed(value):
+            text = gzip.compress(value)
+
             def answer(handler):
-                text = gzip.compress(value)
                 handler.send_response(200)
                 handler.send_header("Content-Encoding", "gzip")
                 handler.send_header("Content-Length", str(len(text)))
@@ -414,23 +418,23 @@ class Hostile(Base):
         release = threading.Event()
 
         def late(_):
-            release.wait(10)
+            release.wait(60)
             return ["ann", "bob"]
 
         self.source.say(("getSubscribers", "slow"), late)
         self.source.group("quick", ["ann", "bob"])
-        server = self.node()
+        server = self.node(datasource={"requestTimeout": "30s"})
         ann, bob = self.connect(server, "ann"), self.connect(server, "bob")
         for i in range(20):
             ann.send("slow", 2, "m%d" % i)
         began = time.monotonic()
         self.assertEqual(self.reason(ann, "quick"), SUCCESS)
-        self.assertLess(time.monotonic() - began, 2)
-        self.assertEqual(self.metric(server, "wkim_datasource_waiting"), 20)
+        self.assertLess(time.monotonic() - began, 15)
+        self.waiting(server, 20)
         status = []
         api = threading.Thread(target=lambda: status.append(self.api_send(server, "slow")[0]))
         api.start()
-        time.sleep(0.3)
+        self.waiting(server, 21)
         release.set()
         api.join()
         self.assertEqual(status, [200])
@@ -440,7 +444,7 @@ class Hostile(Base):
         self.assertEqual([g["messageSeq"] for g in got], list(range(1, 22)))
         self.assertEqual([g["plain"].decode() for g in got[:20]], ["m%d" % i for i in range(20)])
         self.assertEqual(self.source.count("getSubscribers", "slow"), 1)   # asked once for all
-        self.assertEqual(self.metric(server, "wkim_datasource_waiting"), 0)
+        self.waiting(server, 0)
 
     def test_what_waits_behind_a_hanging_channel_is_bounded(self):
         release = threading.Event()
@@ -467,14 +471,14 @@ class Hostile(Base):
 
     def test_a_channel_without_answer_is_given_up_in_time(self):
         self.source.say(("getSubscribers", "slow"), hang(20))
-        server = self.node(datasource={"requestTimeout": "700ms"})
+        server = self.node(datasource={"requestTimeout": "2s"})
         ann = self.connect(server, "ann")
         began = time.monotonic()
         self.assertEqual(self.reason(ann, "slow"), SYSTEM_ERROR)
-        self.assertLess(time.monotonic() - began, 3)
+        self.assertLess(time.monotonic() - began, 8)
         began = time.monotonic()
         self.assertEqual(self.reason(ann, "slow"), SYSTEM_ERROR)           # the failure holds a while
-        self.assertLess(time.monotonic() - began, 0.5)
+        self.assertLess(time.monotonic() - began, 1.8)
         self.assertEqual(self.source.count("getSubscribers", "slow"), 1)
         self.assertEqual(self.metric(server, 'wkim_datasource_requests_total{result="timeout"}'), 1)
 
@@ -531,7 +535,7 @@ class Hostile(Base):
         ann = self.connect(server, "ann")
         for _ in range(50):
             ann.send("g", 2, "x")
-        time.sleep(0.3)
+        time.sleep(0.3)             # any moment of the questions will do
         began = time.monotonic()
         self.assertEqual(server.stop(), 0)
         self.assertLess(time.monotonic() - began, 12)

@@ -72,7 +72,10 @@ int main(int argc, char **argv)
 {
     struct wk_options options;
     struct server s = {.options = &options};
-    int rc = wk_options_parse(&options, argc, argv);
+    int rc;
+
+    wk_process_tune_memory();
+    rc = wk_options_parse(&options, argc, argv);
 
     if (rc)
         return rc;

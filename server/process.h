@@ -23,5 +23,7 @@ int wk_process_daemon(int argc, char **argv);
 int wk_process_pingback(const char *address);
 /* As many descriptors as the system lets us have. */
 void wk_process_raise_limits(void);
+/* How malloc gives memory back; before the first thread. */
+void wk_process_tune_memory(void);
 
 #endif

@@ -38,7 +38,7 @@ SAMPLE_S = 5
 # Of what grows for a reason: filters and table indexes, told by lib/store/README as 4 bytes per message.
 BYTES_PER_MESSAGE = 16
 SLACK_BYTES, SLACK_SHARE = 12 << 20, 0.08
-EXPECTED_LINES = ("config_warning", "external_ip_unknown")     # of the start
+EXPECTED_LINES = ("config_warning", "external_ip_unknown", "not_ready")     # of a start, not_ready: a slow one
 TROUBLE = ("wkim_append_errors_total", "wkim_queue_rejected_total", "wkim_retry_exhausted_total",
            "wkim_slow_clients", "wkim_http_refused_total", "wkim_webhook_dropped_total")
 

@@ -76,7 +76,6 @@ int main(int argc, char **argv)
 
     wk_process_tune_memory();
     rc = wk_options_parse(&options, argc, argv);
-
     if (rc)
         return rc;
     if (options.command == WK_COMMAND_HELP) {

@@ -229,7 +229,7 @@ void wk_process_tune_memory(void)
 {
 #ifdef __GLIBC__
     /* Blocks of the database's memtables go back to the system when a flush ends.  By default glibc
-     * stops doing that after the first of them was freed: a fifth more resident memory after hours. */
+     * stops doing that once the first was freed: a fifth more resident memory after minutes. */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
 #endif

@@ -1,6 +1,7 @@
 #include "http/decode.h"
 
 #include "http/answer.h"
+#include "http/huge.h"
 #include "http/route.h"
 #include "http/text.h"
 
@@ -221,7 +222,10 @@ static int get_scalar(struct decoding *d, const struct wk_field *f, const json_t
         }
         return rc;
     case WK_FIELD_U64:
-        rc = get_integer(d, f->name, v, 0, INT64_MAX, "uint64", &number);
+        if (wk_huge_u64(v, (uint64_t *)&number))
+            rc = WKIM_OK;
+        else
+            rc = get_integer(d, f->name, v, 0, INT64_MAX, "uint64", &number);
         break;
     default:
         rc = get_integer(d, f->name, v, INT64_MIN, INT64_MAX, "int64", &number);
@@ -401,17 +405,33 @@ __attribute__((constructor)) static void take_over_json_memory(void)
     json_set_alloc_funcs(json_alloc, json_free);
 }
 
+static void parse(struct wk_req *r, const char *text, size_t n, json_error_t *e)
+{
+    parsing = r;
+    parsing_failed = WKIM_OK;
+    parsing_left = PARSED_MAX + 4 * n;
+    r->root = json_loadb(text, n, JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY | JSON_ALLOW_NUL, e);
+    parsing = NULL;
+}
+
 static int load(struct wk_req *r)
 {
     wkim_slice body = wk_req_body(r);
     json_error_t e;
 
-    parsing = r;
-    parsing_failed = WKIM_OK;
-    parsing_left = PARSED_MAX + 4 * body.n;
-    r->root = json_loadb(body.n ? (const char *)body.p : "", body.n,
-                         JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-    parsing = NULL;
+    parse(r, body.n ? (const char *)body.p : "", body.n, &e);
+    if (!r->root && parsing_failed == WKIM_OK && !r->exact_numbers &&
+        json_error_code(&e) == json_error_numeric_overflow) {
+        struct wk_jsonbuf wrapped;
+
+        wk_jsonbuf_init(&wrapped);
+        wk_huge_wrap(body, &wrapped);
+        if (!wrapped.failed)
+            parse(r, wrapped.p, wrapped.n, &e);
+        else
+            parsing_failed = WKIM_ENOMEM;
+        wk_jsonbuf_fini(&wrapped);
+    }
     if (r->root)
         return WKIM_OK;
     if (parsing_failed != WKIM_OK) {

@@ -39,6 +39,7 @@ struct wk_req {
     size_t calls;            /* under way */
     uint64_t began_us;       /* metrics.h */
     int answered;
+    int exact_numbers; /* set before decoding: the body is told on, so no number may be wrapped */
 };
 
 /* evhttp hands a request in.  Takes it. */

@@ -163,6 +163,39 @@ class Protocol(unittest.TestCase):
             body = b'{"uid":"hp1","token":"t","device_flag":' + value + b"}"
             self.assertEqual(call("POST", "/user/token", body)[0], 400, value)
 
+    def test_numbers_that_fit_nowhere_do_no_harm_where_nobody_looks(self):
+        for number in (b"1e400", b"-1e999", b"99999999999999999999", b"-9223372036854775809", b"1" * 4000):
+            body = b'{"x":[' + number + b'],"uid":"hp1","y\\"":"' + number + b'","token":"t","device_flag":1}'
+            self.assertEqual(call("POST", "/user/token", body)[0], 200, number)
+            for name in (b"uid", b"token", b"device_flag"):
+                body = b'{"uid":"hp1","token":"t","device_flag":1,"' + name + b'":' + number + b"}"
+                self.assertEqual(call("POST", "/user/token", body)[0], 400, (name, number))
+            self.assertEqual(call("POST", "/user/token", b'{"uid":"hp1","token":"t","x":' + number)[0], 400)
+        call("POST", "/message/send", send_body(channel_id="hpu", channel_type=2, client_msg_no="u1"))
+        event = b'{"channel_id":"hpu","channel_type":2,"client_msg_no":"u1","event_id":"e","event_type":"x","payload":1e400}'
+        self.assertEqual(call("POST", "/message/event", event)[0], 400)
+
+    def test_sequence_numbers_have_64_bits(self):
+        for i in range(3):
+            call("POST", "/message/send", send_body(channel_id="hpv", channel_type=2))
+        top = 2 ** 64 - 1
+
+        def sync(**more):
+            status, _, body = call("POST", "/channel/messagesync", {
+                "login_uid": "hp1", "channel_id": "hpv", "channel_type": 2, "limit": 9, **more})
+            answer = json.loads(body)
+            return status, [m["message_seq"] for m in answer["messages"]], answer["start_message_seq"], answer["end_message_seq"]
+        self.assertEqual(sync(start_message_seq=2, end_message_seq=top, pull_mode=1), (200, [2, 3], 2, top))
+        self.assertEqual(sync(start_message_seq=2 ** 63, end_message_seq=top, pull_mode=1), (200, [], 2 ** 63, top))
+        self.assertEqual(sync(start_message_seq=top), (200, [], top, 0))
+        self.assertEqual(sync(start_message_seq=top, end_message_seq=1), (200, [], top, 1))
+        self.assertEqual(sync(start_message_seq=top, end_message_seq=top), (200, [], top, top))
+        self.assertEqual(call("POST", "/channel/messagesync", {
+            "login_uid": "hp1", "channel_id": "hpv", "start_message_seq": 2 ** 64})[0], 400)
+        self.assertEqual(call("POST", "/message/syncack", {"uid": "hp1", "last_message_seq": top})[0], 200)
+        self.assertEqual(call("POST", "/message/eventsync", {
+            "channel_id": "hpv", "channel_type": 2, "client_msg_no": "x", "from_msg_event_seq": top})[0], 200)
+
     def test_first_value_counts_and_keys_fold_case(self):
         body = b'{"UID":"hp1","Token":"t","unknown":[{}],"device_flag":null} trailing'
         self.assertEqual(call("POST", "/user/token", body)[0], 200)

@@ -105,6 +105,7 @@ void wk_api_message_event(struct wk_req *r)
     struct event_body b = {0};
     wkim_slice payload;
 
+    r->exact_numbers = 1;
     if (wk_decode_object(r, "messageEventReq", event_fields, WK_COUNT(event_fields), &b) != WKIM_OK)
         return;
     const char *problem = missing(&b);

@@ -2,8 +2,14 @@
  * memory, ids, rows of the round, reads.  For lib/im and its parts only.
  *
  * A slot belongs to one shard: everything here is called there, except what a line gives to any
- * thread or to a reader thread.  Answers: WKIM_OK or a negative WKIM_E...; apply functions leave
- * the transaction to their caller. */
+ * thread or to a reader thread.  Answers: WKIM_OK or a negative WKIM_E...
+ *
+ * What a part does for an operation, by the end of the name (machine.c calls them in this order):
+ *   _handle    before the log: checks, reads, WK_CALL_PROPOSE; the call is answered or kept
+ *   _apply     rows into txn, the same on every replica; bytes that no _handle lets pass are left
+ *              out with WKIM_OK, an error stops the slot
+ *   _applied   the batch is in the store: what must not happen before (kicks, effects, answers)
+ *   _drop_all, _close   the slot closes: memory goes, calls that are kept are answered */
 #ifndef WK_IM_INTERNAL_H
 #define WK_IM_INTERNAL_H
 #include "base/cursor.h"

@@ -5,11 +5,16 @@
 #include "im/internal.h"
 
 /* channel.c */
+/* Any id: a channel that was never created has an empty row.  Read from the store when it is not in
+ * memory; *out is good until im_channel_trim. */
 int im_channel_get(struct im_slot *is, uint8_t type, wkim_slice id, struct im_channel **out);
+/* The members of a list (enum wk_list_kind), read from the store at first; *out is the channel's:
+ * im_members_ref what is kept. */
 int im_channel_list(struct im_slot *is, struct im_channel *ch, uint8_t list,
                     struct im_members **out);
-void im_channel_trim(struct im_slot *is);
+void im_channel_trim(struct im_slot *is); /* frees the least used of too many */
 void im_channel_drop_all(struct im_slot *is);
+/* The row as it is in memory now. */
 void im_channel_save(struct im_slot *is, struct wk_txn *txn, struct im_channel *ch);
 enum wk_call_result im_channel_get_handle(struct im_slot *is, struct wk_call *c);
 int im_channel_set_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);

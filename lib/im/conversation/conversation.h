@@ -5,6 +5,7 @@
 #include "im/internal.h"
 
 /* conversation.c: rows */
+/* As the commands of this round left it.  WKIM_ENOTFOUND. */
 int im_conv_get(struct im_slot *is, wkim_slice uid, const struct wk_channel_key *ch,
                 struct wk_row_conversation *out);
 int im_conv_ensure_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
@@ -17,6 +18,7 @@ enum wk_call_result im_conv_move_handle(struct im_slot *is, struct wk_call *c);
 int im_conv_put(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
                 const struct wk_channel_key *ch, const struct wk_row_conversation *row);
 /* left.c */
+/* A conversation of uid went away: lists of changes tell it. */
 int im_left_note(struct im_slot *is, struct wk_txn *txn, wkim_slice uid,
                  const struct wk_channel_key *key, uint64_t now_ms);
 /* Reader thread.  kept_since_ms: older ones may be missing; each may be NULL. */

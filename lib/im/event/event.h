@@ -10,7 +10,7 @@ enum wk_call_result im_event_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_event_sync_handle(struct im_slot *is, struct wk_call *c);
 int im_event_put_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
 int im_event_chunks_apply(struct im_slot *is, struct wk_txn *txn, wkim_slice in);
-/* purge.c: what came of events for a message; for all of a channel */
+/* purge.c: delete what came of events for a message; for all of a channel */
 int im_events_purge(struct im_slot *is, struct wk_txn *txn, const struct wk_channel_key *key,
                     wkim_slice client_msg_no);
 void im_events_purge_channel(struct im_slot *is, struct wk_txn *txn,

@@ -9,10 +9,11 @@ enum wk_call_result im_login_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_online_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conn_kick_handle(struct im_slot *is, struct wk_call *c);
 enum wk_call_result im_conn_list_handle(struct im_slot *is, struct wk_call *c);
-struct im_user *im_user_find(struct im_slot *is, wkim_slice uid);
+struct im_user *im_user_find(struct im_slot *is, wkim_slice uid); /* NULL: not connected */
 /* The rows of a login are durable: it counts from now on; or they could not be written. */
 void im_login_done(struct im_slot *is, struct im_conn *conn);
 void im_login_undone(struct im_slot *is, struct im_conn *conn);
+/* Connections of one device flag get DISCONNECT with text and close after delay_ms. */
 void im_user_kick(struct im_slot *is, wkim_slice uid, uint8_t flag, const char *text,
                   uint32_t delay_ms);
 /* Flags of a channel were set (in: IM_CHANNEL_SET): a person's say whether that user may send. */

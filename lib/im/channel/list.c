@@ -145,6 +145,35 @@ static int remove_others(struct lists *l, struct im_members **m)
     return rc < 0 ? rc : WKIM_OK;
 }
 
+static bool is_visitor(const struct wk_channel_key *key, wkim_slice uid)
+{
+    if (key->type == WKIM_CHANNEL_VISITORS)
+        return wk_slice_eq(key->id, uid);
+    return key->type == WKIM_CHANNEL_CUSTOMER_SERVICE && key->id.n > uid.n &&
+           key->id.p[uid.n] == '|' && wk_slice_eq(wk_slice(key->id.p, uid.n), uid);
+}
+
+/* Who leaves the deny list gets the conversation back only when taking part: it shows messages. */
+static int keep_members(struct lists *l)
+{
+    struct im_members *subscribers, *named;
+    struct wk_buf kept = WK_BUF_INIT;
+    struct wk_cursor u = wk_cursor(wk_buf_slice(&l->removed));
+    int rc = im_channel_list(l->is, l->channel, WK_LIST_SUBSCRIBER, &subscribers);
+
+    if (rc == WKIM_OK)
+        rc = im_channel_list(l->is, l->channel, WK_LIST_SOURCE, &named);
+    while (rc == WKIM_OK && wk_cursor_left(&u)) {
+        wkim_slice uid = wk_cursor_str(&u);
+        if (im_members_has(subscribers, uid) || im_members_has(named, uid) ||
+            is_visitor(&l->change->key, uid))
+            wk_buf_str(&kept, uid);
+    }
+    wk_buf_fini(&l->removed);
+    l->removed = kept;
+    return rc;
+}
+
 static void effects(struct lists *l, uint64_t id, struct wk_call *call)
 {
     const struct im_list_change *c = l->change;
@@ -205,6 +234,9 @@ int im_list_change_apply(struct im_slot *is, struct wk_txn *txn, uint64_t id, bo
         rc = remove_listed(&l, slot);
     if (rc == WKIM_OK && (c.op == WKIM_LIST_ADD || c.op == WKIM_LIST_SET))
         rc = add_all(&l, slot);
+    if (rc == WKIM_OK && c.list == WK_LIST_DENY && c.key.type != WKIM_CHANNEL_PERSON &&
+        l.removed.n && !l.removed.oom)
+        rc = keep_members(&l);
     if (rc == WKIM_OK && (l.added.oom || l.removed.oom))
         rc = WKIM_ENOMEM;
     if (rc == WKIM_OK) {

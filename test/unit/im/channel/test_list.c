@@ -162,6 +162,23 @@ static void the_deny_list_takes_the_conversation_and_gives_it_back_as_read(void 
     assert_int_equal(v.unread, 0);
 }
 
+static void who_takes_no_part_gets_no_conversation_from_the_deny_list(void **state)
+{
+    (void)state;
+    assert_int_equal(change(WK_LIST_SUBSCRIBER, WKIM_LIST_ADD, "a b"), WKIM_OK);
+    assert_int_equal(cl_text(&c, "a", GROUP, "g", "x", NULL), OK);
+    assert_int_equal(change(WK_LIST_DENY, WKIM_LIST_ADD, "b x"), WKIM_OK);
+    assert_int_equal(change(WK_LIST_SUBSCRIBER, WKIM_LIST_REMOVE, "b"), WKIM_OK);
+    assert_int_equal(change(WK_LIST_DENY, WKIM_LIST_REMOVE, "b x"), WKIM_OK);
+    assert_int_equal(cl_conversations(&c, "b"), 0);
+    assert_int_equal(cl_conversations(&c, "x"), 0);
+    assert_int_equal(cl_list(&c, WKIM_CHANNEL_VISITORS, "v", WK_LIST_DENY, WKIM_LIST_ADD, "v"),
+                     WKIM_OK);
+    assert_int_equal(cl_list(&c, WKIM_CHANNEL_VISITORS, "v", WK_LIST_DENY, WKIM_LIST_REMOVE, "v"),
+                     WKIM_OK);
+    assert_int_equal(cl_conversations(&c, "v"), 1);
+}
+
 static void a_persons_allow_list_makes_both_conversations(void **state)
 {
     (void)state;
@@ -224,6 +241,7 @@ int main(void)
         T(a_set_removes_and_makes_conversations_and_keeps_the_rest),
         T(receivers_of_a_temporary_channel_get_no_conversation),
         T(the_deny_list_takes_the_conversation_and_gives_it_back_as_read),
+        T(who_takes_no_part_gets_no_conversation_from_the_deny_list),
         cmocka_unit_test_setup_teardown(a_persons_allow_list_makes_both_conversations, fresh_strict,
                                         gone),
         cmocka_unit_test_setup_teardown(

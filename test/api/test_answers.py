@@ -59,6 +59,22 @@ class Answers(srv.Running, unittest.TestCase):
         server.post("/conn/kick", {"uid": "ann", "conn_id": ids["ann"], "node_id": 1001, "op_node_id": 1001})
         self.assertEqual(ann.wait("DISCONNECT")["reason"], "server kick")
 
+    def test_bytes_of_messages_are_counted_apart_from_those_of_packets(self):
+        server = self.serve({"disableEncryption": True})
+        ann, bob = self.connect(server, "ann"), self.connect(server, "bob")
+        ann.say("bob", 1, "x" * 1000)
+        self.assertIsNotNone(bob.wait("RECV"))
+        bob.ping()
+        rows = {c["uid"]: c for c in server.call("GET", "/connz")[1]["connections"]}
+        for uid, sent, got in (("ann", 1, 0), ("bob", 0, 1)):
+            one = rows[uid]
+            self.assertEqual([one[k] for k in ("in_msgs", "in_msg_bytes", "out_msgs", "out_msg_bytes")],
+                             [sent, sent * 1000, got, got * 1000])
+            self.assertGreater(one["in_packet_bytes"], one["in_msg_bytes"])
+            self.assertGreater(one["out_packet_bytes"], one["out_msg_bytes"])
+        by_bytes = server.call("GET", "/connz?sort=inMsgBytesDesc")[1]["connections"]
+        self.assertEqual([c["uid"] for c in by_bytes], ["ann", "bob"])
+
     def test_an_id_of_blanks_is_an_id_where_version_2_takes_it(self):
         server = self.serve()
         one = {"channel_id": " ", "channel_type": 2}

@@ -60,6 +60,7 @@ struct wk_conn {
     uint64_t connected_ms;
     uint32_t in_msgs, out_msgs, in_packets, out_packets;
     uint64_t in_bytes, out_bytes;
+    uint64_t in_msg_bytes, out_msg_bytes; /* payloads alone */
     bool closed, move, want_in, proxy, json, paused;
     uint32_t target_slot;
     uint32_t frame_left;            /* what is to be written of the frame begun */

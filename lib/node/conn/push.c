@@ -17,6 +17,7 @@ static void push(struct im_conn *ic, const struct im_push *p)
     }
     if (rc == WKIM_OK) {
         c->out_msgs++;
+        c->out_msg_bytes += p->record->payload.n;
         c->out_packets++;
         wk_count(&wk_conn_per(c)->count.out_msgs, 1);
         wk_count(&wk_conn_per(c)->count.out_packets, 1);
@@ -81,7 +82,8 @@ static void describe(struct im_conn *ic, struct wk_buf *out)
                   (unsigned long long)(now - c->connected_ms), wk_session_out(c->session).n);
     wk_buf_printf(
         out, ",\"in_msgs\":%u,\"out_msgs\":%u,\"in_msg_bytes\":%llu,\"out_msg_bytes\":%llu",
-        c->in_msgs, c->out_msgs, (unsigned long long)c->in_bytes, (unsigned long long)c->out_bytes);
+        c->in_msgs, c->out_msgs, (unsigned long long)c->in_msg_bytes,
+        (unsigned long long)c->out_msg_bytes);
     wk_buf_printf(
         out,
         ",\"in_packets\":%u,\"out_packets\":%u,\"in_packet_bytes\":%llu,\"out_packet_bytes\":%llu",

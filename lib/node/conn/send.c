@@ -236,6 +236,7 @@ void wk_conn_on_send(void *user, const struct wk_send *s, uint8_t flags, wkim_sl
     struct wk_buf *b = &ns->scratch;
 
     c->in_msgs++;
+    c->in_msg_bytes += plain.n;
     c->in_packets++;
     wk_count(&ns->count.in_msgs, 1);
     wk_count(&ns->count.in_packets, 1);

@@ -354,8 +354,8 @@ static void wake(struct wk_out_grpc *o)
 
 void wk_out_grpc_send(struct wk_out_grpc *o, struct wk_out_job *job)
 {
-    wk_out_inbox_put(&o->inbox, job);
-    wake(o);
+    if (wk_out_inbox_put(&o->inbox, job))
+        wake(o);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -290,8 +290,8 @@ static void *run(void *user)
 
 void wk_out_http_send(struct wk_out_http *o, struct wk_out_job *job)
 {
-    wk_out_inbox_put(&o->inbox, job);
-    (void)curl_multi_wakeup(o->multi);
+    if (wk_out_inbox_put(&o->inbox, job))
+        (void)curl_multi_wakeup(o->multi);
 }
 
 static char *copy(const wkim_config *cfg, const char *key)

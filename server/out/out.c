@@ -44,13 +44,17 @@ void wk_out_inbox_init(struct wk_out_inbox *b)
     b->tail = &b->head;
 }
 
-void wk_out_inbox_put(struct wk_out_inbox *b, struct wk_out_job *job)
+int wk_out_inbox_put(struct wk_out_inbox *b, struct wk_out_job *job)
 {
+    int empty;
+
     job->next = NULL;
     (void)pthread_mutex_lock(&b->lock);
+    empty = !b->head;
     *b->tail = job;
     b->tail = &job->next;
     (void)pthread_mutex_unlock(&b->lock);
+    return empty;
 }
 
 struct wk_out_job *wk_out_inbox_take(struct wk_out_inbox *b)

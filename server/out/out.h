@@ -60,7 +60,8 @@ struct wk_out_inbox {
 };
 void wk_out_inbox_init(struct wk_out_inbox *b);
 void wk_out_inbox_fini(struct wk_out_inbox *b); /* its jobs fail */
-void wk_out_inbox_put(struct wk_out_inbox *b, struct wk_out_job *job);
+/* 1: it was empty, its thread is to be woken; those behind are found with the first. */
+int wk_out_inbox_put(struct wk_out_inbox *b, struct wk_out_job *job);
 struct wk_out_job *wk_out_inbox_take(struct wk_out_inbox *b); /* in order, by `next` */
 
 /* webhook.secret: "sha256=<hex>" of the body; 0, or -1. */

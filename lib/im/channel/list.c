@@ -197,7 +197,8 @@ static void effects(struct lists *l, uint64_t id, struct wk_call *call)
         uids = wk_buf_slice(&l->added);
     } else if (c->list == WK_LIST_DENY) {
         /* A list as a whole only ever grows or shrinks in one command, except set. */
-        e.bits = person ? IM_ENSURE_PAIR : 0;
+        if (person) /* who may not write may still be written to and must find it */
+            return;
         e.kind = l->added.n ? IM_EFFECT_REMOVE : IM_EFFECT_ENSURE;
         uids = l->added.n ? wk_buf_slice(&l->added) : wk_buf_slice(&l->removed);
     } else if (person) {

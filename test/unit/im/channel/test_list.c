@@ -197,13 +197,18 @@ static void owners_of_an_allow_list_get_no_conversation_with_themselves(void **s
     assert_int_equal(cl_conversations(&c, "u1"), 1);
 }
 
-static void a_person_deny_list_takes_the_listed_ones_conversation(void **state)
+static void a_persons_deny_list_leaves_conversations_alone(void **state)
 {
     (void)state;
     assert_int_equal(cl_text(&c, "u1", PERSON, "u2", "x", NULL), OK);
     assert_int_equal(cl_list(&c, PERSON, "u2", WK_LIST_DENY, WKIM_LIST_ADD, "u1"), WKIM_OK);
-    assert_int_equal(cl_conversations(&c, "u1"), 0);
+    assert_int_equal(cl_conversations(&c, "u1"), 1);
     assert_int_equal(cl_conversations(&c, "u2"), 1);
+    assert_int_equal(cl_text(&c, "u2", PERSON, "u1", "the way back is open", NULL), OK);
+    assert_int_equal(cl_conversation(&c, "u1", PERSON, "u2").unread, 1);
+    assert_int_equal(cl_list(&c, PERSON, "u2", WK_LIST_DENY, WKIM_LIST_ADD, "u3"), WKIM_OK);
+    assert_int_equal(cl_list(&c, PERSON, "u2", WK_LIST_DENY, WKIM_LIST_REMOVE, "u3"), WKIM_OK);
+    assert_int_equal(cl_conversations(&c, "u3"), 0);
 }
 
 static void channels_beyond_the_cache_are_read_again(void **state)
@@ -246,7 +251,7 @@ int main(void)
                                         gone),
         cmocka_unit_test_setup_teardown(
             owners_of_an_allow_list_get_no_conversation_with_themselves, fresh_strict, gone),
-        T(a_person_deny_list_takes_the_listed_ones_conversation),
+        T(a_persons_deny_list_leaves_conversations_alone),
         T(channels_beyond_the_cache_are_read_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

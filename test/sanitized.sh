@@ -15,6 +15,6 @@ UBSAN_OPTIONS=$common:print_stacktrace=1
 TSAN_OPTIONS=$common:suppressions=$PWD/test/support/tsan.supp:second_deadlock_stack=1
 WKIM_SERVER=$PWD/$build/wkim-server
 export ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS WKIM_SERVER
-export TEST_TIMEOUT=600 WKIM_SANITIZED=1
+export TEST_TIMEOUT=1800 WKIM_SANITIZED=1
 sh test/suites.sh "sh test/run.sh $*" "sh test/sim/run.sh $build/test/sim/sim 1 100" \
     "python3 test/api/run.py --slow --jobs 2" "sh test/sdk/run.sh" "sh test/reports.sh $reports"

@@ -8,6 +8,9 @@
 extern "C" {
 #endif
 
+/* More would not fit into one EVENT frame (1 MiB) with everything around it. */
+#define WKIM_EVENT_PAYLOAD_MAX 1032192u
+
 typedef struct wkim_event {
     size_t size;              /* sizeof, set by the caller */
     wkim_slice channel_id;    /* as clients name it */
@@ -16,7 +19,7 @@ typedef struct wkim_event {
     wkim_slice event_id, event_type;
     wkim_slice event_key;     /* lane; empty: "main" */
     wkim_slice visibility;    /* empty, "public", "private", "restricted" */
-    wkim_slice payload;       /* JSON; empty: none */
+    wkim_slice payload;       /* JSON; empty: none; at most WKIM_EVENT_PAYLOAD_MAX bytes */
     int64_t message_id;       /* 0: of the message */
     uint64_t occurred_ms;     /* 0: not told */
     uint8_t channel_type;
@@ -24,7 +27,8 @@ typedef struct wkim_event {
 } wkim_event;
 /* String 0: JSON of the lane's state.  A "stream.delta" is answered when it is in memory and in the
  * log within a second; everything else is durable before it is answered.  WKIM_EDENIED: the lane
- * ended. WKIM_ENOTFOUND: no such message.  WKIM_EPROTO: payload is no JSON. */
+ * ended. WKIM_ENOTFOUND: no such message.  WKIM_EPROTO: payload is no JSON.  WKIM_ETOOBIG: a text
+ * or the payload is too long. */
 WKIM_API int wkim_event_put(wkim_node *n, const wkim_event *e, wkim_queue *q, void *user);
 
 typedef struct wkim_event_range {

@@ -33,7 +33,7 @@ static int check_put(const wkim_node *n, const wkim_event *e)
     const wkim_slice ids[] = { e->channel_id, e->from_uid,  e->client_msg_no, e->event_id,
                                e->event_type, e->event_key, e->visibility };
     int rc = check_ids(ids, sizeof(ids) / sizeof(ids[0]));
-    return rc == WKIM_OK && e->payload.n > IM_SNAPSHOT_BYTES_MAX ? WKIM_ETOOBIG : rc;
+    return rc == WKIM_OK && e->payload.n > WKIM_EVENT_PAYLOAD_MAX ? WKIM_ETOOBIG : rc;
 }
 
 static int lower(struct wk_arena *arena, wkim_slice *s)

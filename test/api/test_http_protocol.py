@@ -281,19 +281,25 @@ class Protocol(unittest.TestCase):
         def say(**more):
             status, _, body = call("POST", "/message/send", send_body(**more))
             return status, json.loads(body)
-        status, answer = say(client_msg_no="hp-%d" % time.time_ns())
-        data = answer["data"]
-        self.assertEqual((status, set(answer), answer["status"]), (200, {"data", "status"}, 200))
-        self.assertEqual((data["message_idstr"], data["reason"]), (str(data["message_id"]), 1))
-        self.assertGreater(data["message_seq"], 0)
+        number = "hp-%d" % time.time_ns()
+        status, answer = say(client_msg_no=number)
+        self.assertEqual((status, answer), (200, {"status": 200, "data": {
+            "client_msg_no": number, "message_id": answer["data"]["message_id"],
+            "message_idstr": str(answer["data"]["message_id"])}}))
         flat = say(wait=1)[1]
-        self.assertEqual({k: v for k, v in flat.items() if k not in ("data", "status")},
-                         {k: v for k, v in flat["data"].items() if k != "client_msg_no"})
+        result = {k: v for k, v in flat["data"].items() if k != "client_msg_no"}
+        self.assertEqual(result, {"message_id": int(flat["message_idstr"]), "message_idstr": flat["message_idstr"],
+                                  "message_seq": result["message_seq"], "reason": 1})
+        self.assertGreater(result["message_seq"], 0)
+        self.assertEqual(flat, {"status": 200, "data": flat["data"], **result})
         call("POST", "/channel", {"channel_id": "hpban", "channel_type": 2, "ban": 1})
         status, answer = say(channel_id="hpban", channel_type=2)
         self.assertEqual((status, answer), (400, {"msg": "the channel is banned", "reason": 19, "status": 400}))
-        listed = say(channel_id="", subscribers=["hp2"], header={"sync_once": 1})[1]
-        self.assertEqual(set(listed), {"message_id", "message_idstr", "message_seq", "reason", "status"})
+        listed = {"channel_id": "", "subscribers": ["hp2"], "header": {"sync_once": 1}}
+        self.assertEqual(say(**listed), (200, {"status": 200}))
+        self.assertEqual(set(say(wait=1, **listed)[1]),
+                         {"message_id", "message_idstr", "message_seq", "reason", "status"})
+
 
 
 if __name__ == "__main__":

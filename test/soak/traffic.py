@@ -177,7 +177,7 @@ class Traffic:
             number, text = self.number(), "by api %d" % rng.randrange(10**9)
             status, answer = http_.post("/message/send", {
                 "header": {"red_dot": 1}, "from_uid": sender, "channel_id": target, "channel_type": 2 if group else 1,
-                "client_msg_no": number, "payload": b64(text)})
+                "client_msg_no": number, "payload": b64(text), "wait": 1})
             if status != 200:
                 self.problem("/message/send: %d %r" % (status, answer))
             else:
@@ -244,7 +244,7 @@ class Traffic:
             number, group, text = self.number(), rng.choice(GROUPS), ""
             status, answer = http_.post("/message/send", {
                 "from_uid": USERS[0], "channel_id": group, "channel_type": 2, "is_stream": 1, "client_msg_no": number,
-                "payload": b64("stream")})
+                "payload": b64("stream"), "wait": 1})
             if status != 200:
                 self.problem("stream: %d %r" % (status, answer))
                 continue

@@ -438,7 +438,7 @@ static void read_handed(struct im_slot *is, struct wk_call *c)
 static void handed_read(struct im_slot *is, struct wk_call *c)
 {
     struct wk_cursor cur = wk_cursor(wk_blob_slice(c->in));
-    wkim_slice uid = wk_cursor_str(&cur), positions;
+    wkim_slice uid = wk_cursor_str(&cur), positions = { NULL, 0 };
     uint64_t number = wk_cursor_u64(&cur), now = wk_cursor_u64(&cur);
     struct wk_buf in = WK_BUF_INIT;
 

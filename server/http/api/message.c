@@ -115,11 +115,18 @@ static void put_ids(struct wk_jsonbuf *b, const wkim_reply *reply)
     wk_jsonbuf_i64(b, wkim_reply_reason(reply));
 }
 
+static void begin_data(struct wk_jsonbuf *b, wkim_slice client_msg_no)
+{
+    wk_jsonbuf_lit(b, "\"data\":{\"client_msg_no\":");
+    wk_jsonbuf_str(b, client_msg_no);
+    wk_jsonbuf_char(b, ',');
+}
+
 struct send_state {
     int to_channel, wait;
 };
 
-/* Who waits gets the result flat, as in version 3; receivers by list have no `data` to carry it. */
+/* Who waits gets the whole result, and flat as well, as in version 3. */
 static void answer_sent(struct wk_req *r, const wkim_reply *reply, const struct send_state *s)
 {
     wkim_slice no = {NULL, 0};
@@ -129,13 +136,14 @@ static void answer_sent(struct wk_req *r, const wkim_reply *reply, const struct 
     wk_jsonbuf_char(&b, '{');
     if (s->to_channel) {
         wkim_reply_string(reply, 0, &no);
-        wk_jsonbuf_lit(&b, "\"data\":{\"client_msg_no\":");
-        wk_jsonbuf_str(&b, no);
-        wk_jsonbuf_char(&b, ',');
-        put_ids(&b, reply);
+        begin_data(&b, no);
+        if (s->wait)
+            put_ids(&b, reply);
+        else
+            put_id(&b, wkim_reply_number(reply, WKIM_NUMBER_MESSAGE_ID));
         wk_jsonbuf_lit(&b, "},");
     }
-    if (!s->to_channel || s->wait) {
+    if (s->wait) {
         put_ids(&b, reply);
         wk_jsonbuf_char(&b, ',');
     }
@@ -218,14 +226,9 @@ static void send_async(struct wk_req *r, wkim_send *s, int to_channel)
     wk_jsonbuf_init(&b);
     wk_jsonbuf_char(&b, '{');
     if (to_channel) {
-        wk_jsonbuf_lit(&b, "\"data\":{\"client_msg_no\":");
-        wk_jsonbuf_str(&b, s->client_msg_no);
-        wk_jsonbuf_char(&b, ',');
+        begin_data(&b, s->client_msg_no);
         put_id(&b, s->message_id);
         wk_jsonbuf_lit(&b, "},");
-    } else {
-        put_id(&b, s->message_id);
-        wk_jsonbuf_char(&b, ',');
     }
     wk_jsonbuf_lit(&b, "\"status\":200}");
     wk_answer_json(r, &b);

@@ -234,10 +234,11 @@ class Config(unittest.TestCase):
             self.assertRegex((server.root / "logs" / "error.log").read_text(), said)
 
     def test_several_threads_do_not_share_the_port_of_another_server(self):
-        one, other = (srv.Server({"limits": {"httpThreads": 2}}) for _ in range(2))
-        for server in (one, other):
-            self.addCleanup(server.close)
+        one = srv.Server({"limits": {"httpThreads": 2}})
+        self.addCleanup(one.close)
         one.start()
+        other = srv.Server({"limits": {"httpThreads": 2}})  # now: its ports are free with the first one running
+        self.addCleanup(other.close)
         other.options["httpAddr"] = one.options["httpAddr"]
         other.write_config()
         other.launch()

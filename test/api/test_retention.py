@@ -35,7 +35,7 @@ class Retention(srv.Running, unittest.TestCase):
     def send(self, server, count=1, number="m", **more):
         out = []
         for i in range(count):
-            body = {"from_uid": "ann", **G, "client_msg_no": "%s%d" % (number, i), "payload": text("%s%d" % (number, i)), **more}
+            body = {"from_uid": "ann", **G, "wait": 1, "client_msg_no": "%s%d" % (number, i), "payload": text("%s%d" % (number, i)), **more}
             out.append(self.ok(server, "/message/send", body)["data"])
         return out
 

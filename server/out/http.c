@@ -1,6 +1,6 @@
 #include "out/http.h"
+#include "out/curl_loop.h"
 
-#include <curl/curl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,7 @@
 
 struct wk_out_http {
     struct wk_out_inbox inbox;
-    CURLM *multi;
-    pthread_t thread;
-    int running;
-    _Atomic int stop;
+    struct wk_curl_loop loop;
     char *url[2]; /* by target; the second may be NULL */
     char *secret; /* "": nothing is signed */
     long timeout_ms;
@@ -68,7 +65,7 @@ static void finish(struct transfer *t, int ok, const char *why)
 
     (void)snprintf(text, sizeof(text), "%s", why); /* why may lie in t */
     if (t->easy)
-        (void)curl_multi_remove_handle(t->out->multi, t->easy);
+        (void)curl_multi_remove_handle(t->out->loop.multi, t->easy);
     *t->at = t->next;
     if (t->next)
         t->next->at = t->at;
@@ -231,7 +228,7 @@ static void take(struct wk_out_http *o, struct wk_out_job *job)
     }
     (void)curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, r->body.p);
     (void)curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
-    if (curl_multi_add_handle(o->multi, t->easy) != CURLM_OK)
+    if (curl_multi_add_handle(o->loop.multi, t->easy) != CURLM_OK)
         finish(t, 0, "out of memory");
 }
 
@@ -249,7 +246,7 @@ static void read_results(struct wk_out_http *o)
     CURLMsg *m;
     int left;
 
-    while ((m = curl_multi_info_read(o->multi, &left))) {
+    while ((m = curl_multi_info_read(o->loop.multi, &left))) {
         struct transfer *t = NULL;
         long status = 0;
         CURLcode rc = m->data.result;
@@ -272,16 +269,16 @@ static void *run(void *user)
     struct wk_out_http *o = user;
     int running;
 
-    while (!atomic_load(&o->stop)) {
+    while (!atomic_load(&o->loop.stop)) {
         struct wk_out_job *job = wk_out_inbox_take(&o->inbox), *next;
 
         for (; job; job = next) {
             next = job->next;
             take(o, job);
         }
-        (void)curl_multi_perform(o->multi, &running);
+        (void)curl_multi_perform(o->loop.multi, &running);
         read_results(o);
-        (void)curl_multi_poll(o->multi, NULL, 0, 60000, NULL);
+        (void)curl_multi_poll(o->loop.multi, NULL, 0, 60000, NULL);
     }
     while (o->transfers)
         finish(o->transfers, 0, "the server stops");
@@ -291,7 +288,7 @@ static void *run(void *user)
 void wk_out_http_send(struct wk_out_http *o, struct wk_out_job *job)
 {
     if (wk_out_inbox_put(&o->inbox, job))
-        (void)curl_multi_wakeup(o->multi);
+        wk_curl_loop_wake(&o->loop);
 }
 
 static char *copy(const wkim_config *cfg, const char *key)
@@ -321,34 +318,21 @@ int wk_out_http_start(struct wk_out_http **out, const wkim_config *cfg, wkim_err
         return WKIM_OK;
     o = calloc(1, sizeof(*o));
     *out = o;
-    if (o) {
+    if (o)
         wk_out_inbox_init(&o->inbox);
-        o->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
-    }
-    if (!o || !o->multi || read_config(o, cfg) != 0) {
+    if (!o || wk_curl_loop_init(&o->loop, HOST_CONNECTIONS_MAX) != 0 || read_config(o, cfg) != 0) {
         err->code = WKIM_ENOMEM;
         (void)snprintf(err->text, sizeof(err->text), "webhook: out of memory");
         return WKIM_ENOMEM;
     }
-    (void)curl_multi_setopt(o->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS_MAX);
-    if (pthread_create(&o->thread, NULL, run, o) != 0) {
-        err->code = WKIM_EBUSY;
-        (void)snprintf(err->text, sizeof(err->text), "webhook: no thread");
-        return WKIM_EBUSY;
-    }
-    o->running = 1;
-    return WKIM_OK;
+    return wk_curl_loop_start(&o->loop, run, o, "webhook", err);
 }
 
 void wk_out_http_stop(struct wk_out_http *o)
 {
     if (!o)
         return;
-    atomic_store(&o->stop, 1);
-    if (o->running) {
-        (void)curl_multi_wakeup(o->multi);
-        (void)pthread_join(o->thread, NULL);
-    }
+    wk_curl_loop_stop(&o->loop);
     while (o->spare) {
         struct transfer *t = o->spare;
 
@@ -356,7 +340,7 @@ void wk_out_http_stop(struct wk_out_http *o)
         free_transfer(t);
     }
     wk_out_inbox_fini(&o->inbox);
-    (void)curl_multi_cleanup(o->multi);
+    wk_curl_loop_fini(&o->loop);
     free(o->url[0]);
     free(o->url[1]);
     free(o->secret);

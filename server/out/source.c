@@ -1,8 +1,7 @@
 #include "out/source.h"
+#include "out/curl_loop.h"
 
-#include <curl/curl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +12,8 @@
 
 struct wk_out_source {
     wkim_queue *queue;
-    CURLM *multi;
+    struct wk_curl_loop loop;
     struct curl_slist *headers;
-    pthread_t thread;
-    int running;
-    _Atomic int stop;
     char *url;
     struct transfer *transfers; /* doubly linked */
 };
@@ -37,7 +33,7 @@ struct transfer {
 static void finish(struct transfer *t, int status, const void *p, size_t n)
 {
     if (t->easy) {
-        (void)curl_multi_remove_handle(t->out->multi, t->easy);
+        (void)curl_multi_remove_handle(t->out->loop.multi, t->easy);
         curl_easy_cleanup(t->easy);
     }
     *t->at = t->next;
@@ -123,7 +119,8 @@ static void take(struct wk_out_source *o, wkim_reply *reply)
         t->next->at = &t->next;
     o->transfers = t;
     t->easy = curl_easy_init();
-    if (!t->easy || set_options(t, &r) != 0 || curl_multi_add_handle(o->multi, t->easy) != CURLM_OK)
+    if (!t->easy || set_options(t, &r) != 0 ||
+        curl_multi_add_handle(o->loop.multi, t->easy) != CURLM_OK)
         give_up(t, why);
 }
 
@@ -132,7 +129,7 @@ static void read_results(struct wk_out_source *o)
     CURLMsg *m;
     int left;
 
-    while ((m = curl_multi_info_read(o->multi, &left))) {
+    while ((m = curl_multi_info_read(o->loop.multi, &left))) {
         struct transfer *t = NULL;
         long status = 0;
         CURLcode rc = m->data.result;
@@ -157,12 +154,12 @@ static void *run(void *user)
     wkim_reply *reply;
     int running;
 
-    while (!atomic_load(&o->stop)) {
+    while (!atomic_load(&o->loop.stop)) {
         while (wkim_queue_next(o->queue, &reply, 0) == WKIM_OK)
             take(o, reply);
-        (void)curl_multi_perform(o->multi, &running);
+        (void)curl_multi_perform(o->loop.multi, &running);
         read_results(o);
-        (void)curl_multi_poll(o->multi, &wait, 1, 60000, NULL);
+        (void)curl_multi_poll(o->loop.multi, &wait, 1, 60000, NULL);
     }
     while (o->transfers)
         give_up(o->transfers, "the server stops");
@@ -185,13 +182,12 @@ static int prepare(struct wk_out_source *o, const wkim_config *cfg)
 
     (void)snprintf(agent, sizeof(agent), "User-Agent: libwkim/%s", wkim_version());
     o->url = strdup(wkim_config_get(cfg, "datasource.addr"));
-    o->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
-    if (!o->url || !o->multi || add_header(o, "Content-Type: application/json") != 0 ||
+    if (!o->url ||
+        wk_curl_loop_init(&o->loop, (long)wkim_config_int(cfg, "datasource.maxRequests")) != 0 ||
+        add_header(o, "Content-Type: application/json") != 0 ||
         add_header(o, agent) != 0 || add_header(o, "Accept:") != 0 ||
         add_header(o, "Expect:") != 0)
         return -1;
-    (void)curl_multi_setopt(o->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
-                            (long)wkim_config_int(cfg, "datasource.maxRequests"));
     return 0;
 }
 
@@ -209,26 +205,16 @@ int wk_out_source_start(struct wk_out_source **out, wkim_node *node, const wkim_
         (void)snprintf(err->text, sizeof(err->text), "datasource: out of memory");
         return WKIM_ENOMEM;
     }
-    if (pthread_create(&o->thread, NULL, run, o) != 0) {
-        err->code = WKIM_EBUSY;
-        (void)snprintf(err->text, sizeof(err->text), "datasource: no thread");
-        return WKIM_EBUSY;
-    }
-    o->running = 1;
-    return WKIM_OK;
+    return wk_curl_loop_start(&o->loop, run, o, "datasource", err);
 }
 
 void wk_out_source_stop(struct wk_out_source *o)
 {
     if (!o)
         return;
-    atomic_store(&o->stop, 1);
-    if (o->running) {
-        (void)curl_multi_wakeup(o->multi);
-        (void)pthread_join(o->thread, NULL);
-    }
+    wk_curl_loop_stop(&o->loop);
     wkim_queue_free(o->queue);
-    (void)curl_multi_cleanup(o->multi);
+    wk_curl_loop_fini(&o->loop);
     curl_slist_free_all(o->headers);
     free(o->url);
     free(o);

@@ -110,14 +110,10 @@ static void on_info(struct wk_call *c, const wkim_reply *reply)
 
 void wk_api_channel_info_get(struct wk_req *r)
 {
-    wkim_slice id = wk_req_query(r, "channel_id");
-    uint8_t type = wk_req_query_u8(r, "channel_type");
+    wkim_slice id;
+    uint8_t type;
 
-    if (wk_text_blank(id))
-        wk_answer_error(r, WK_ID_EMPTY);
-    else if (type == 0)
-        wk_answer_error(r, WK_TYPE_ZERO);
-    else
+    if (wk_channel_query(r, &id, &type) == WKIM_OK)
         wk_req_call(&r->call, on_info,
                     wkim_channel_get(wk_req_node(r), id, type, wk_req_queue(r), &r->call));
 }

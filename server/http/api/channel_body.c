@@ -132,3 +132,13 @@ wkim_message_find wk_find_body_of(const struct wk_find_body *b)
                                .client_msg_nos = b->client_msg_nos.p,
                                .n_client_msg_nos = b->client_msg_nos.n};
 }
+
+int wk_channel_query(struct wk_req *r, wkim_slice *id, uint8_t *type)
+{
+    *id = wk_req_query(r, "channel_id");
+    *type = wk_req_query_u8(r, "channel_type");
+    if (!wk_text_blank(*id) && *type != 0)
+        return WKIM_OK;
+    wk_answer_error(r, wk_text_blank(*id) ? WK_ID_EMPTY : WK_TYPE_ZERO);
+    return WKIM_EINVAL;
+}

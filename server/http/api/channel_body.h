@@ -36,6 +36,8 @@ enum wk_channel_body_kind {
 /* WKIM_OK, or the request has been answered. */
 int wk_channel_body_decode(struct wk_req *r, enum wk_channel_body_kind kind,
                            struct wk_channel_body *b);
+/* channel_id and channel_type of the query; as above. */
+int wk_channel_query(struct wk_req *r, wkim_slice *id, uint8_t *type);
 /* A channel as lists of channels name it. */
 struct wk_channel_name {
     wkim_slice channel_id;

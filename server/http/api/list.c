@@ -291,14 +291,10 @@ void wk_api_denylist(struct wk_req *r)
 
 void wk_api_subscribers(struct wk_req *r)
 {
-    wkim_slice id = wk_req_query(r, "channel_id");
-    uint8_t type = wk_req_query_u8(r, "channel_type");
+    wkim_slice id;
+    uint8_t type;
 
-    if (wk_text_blank(id))
-        wk_answer_error(r, WK_ID_EMPTY);
-    else if (type == 0)
-        wk_answer_error(r, WK_TYPE_ZERO);
-    else
+    if (wk_channel_query(r, &id, &type) == WKIM_OK)
         read_list(r, WKIM_LIST_SUBSCRIBER, SHAPE_UIDS, "subscribers", id, type);
 }
 

@@ -287,10 +287,7 @@ class Config(unittest.TestCase):
         server.options = srv.merged(server.options, options)
         server.write_config()
         os.kill(server.process.pid, signal.SIGHUP)
-        end = time.monotonic() + 20
-        while wanted not in self.log(server) and time.monotonic() < end:
-            time.sleep(0.02)
-        self.assertIn(wanted, self.log(server))
+        srv.eventually(lambda: self.assertIn(wanted, self.log(server)))
 
     def test_a_hangup_reads_what_can_change_and_names_what_cannot(self):
         server = srv.Server({"managerToken": "old", "logger": {"level": "info"}}, token="old")

@@ -91,14 +91,11 @@ static void all_are_removed(void **state)
     assert_int_equal(cl_conversations(&c, "m00001"), 0);
 }
 
-static void others_are_served_between_the_pieces(void **state)
+static void begin_to_add_all(struct cl_call *call)
 {
-    struct cl_call call;
     struct wk_buf b = WK_BUF_INIT;
     char uid[16];
-    (void)state;
 
-    add_members("h", "ann bob");
     im_channel_key_encode(&b, GROUP, wk_str("g"));
     wk_buf_u8(&b, WK_LIST_SUBSCRIBER);
     wk_buf_u8(&b, WKIM_LIST_ADD);
@@ -107,7 +104,16 @@ static void others_are_served_between_the_pieces(void **state)
         snprintf(uid, sizeof(uid), "m%05u", i);
         wk_buf_str(&b, wk_str(uid));
     }
-    cl_begin(&c, &call, IM_LIST_CHANGE, cl_slot(&c, "g"), &b);
+    cl_begin(&c, call, IM_LIST_CHANGE, cl_slot(&c, "g"), &b);
+}
+
+static void others_are_served_between_the_pieces(void **state)
+{
+    struct cl_call call;
+    (void)state;
+
+    add_members("h", "ann bob");
+    begin_to_add_all(&call);
     assert_int_equal(cl_text(&c, "ann", GROUP, "h", "x", NULL), OK);
     assert_false(call.done);
     struct cl_answer a = cl_take(&c, &call);
@@ -120,20 +126,10 @@ static void others_are_served_between_the_pieces(void **state)
 static void a_crash_leaves_a_list_that_can_be_completed(void **state)
 {
     struct cl_call call;
-    struct wk_buf b = WK_BUF_INIT;
-    char uid[16];
     wkim_slice last;
     (void)state;
 
-    im_channel_key_encode(&b, GROUP, wk_str("g"));
-    wk_buf_u8(&b, WK_LIST_SUBSCRIBER);
-    wk_buf_u8(&b, WKIM_LIST_ADD);
-    wk_buf_u64(&b, c.wall_ms);
-    for (unsigned i = 0; i < MANY; i++) {
-        snprintf(uid, sizeof(uid), "m%05u", i);
-        wk_buf_str(&b, wk_str(uid));
-    }
-    cl_begin(&c, &call, IM_LIST_CHANGE, cl_slot(&c, "g"), &b);
+    begin_to_add_all(&call);
     assert_int_equal(cl_text(&c, "x", PERSON, "y", "x", NULL), OK);
     assert_false(call.done);
     cl_crash(&c);
